@@ -1,0 +1,77 @@
+import { ConfigError, shown } from "./errors.ts";
+
+/**
+ * How router logits become expert weights.
+ * - `softmaxThenTopK`: softmax over all experts, top-k of the probabilities, then divide the k weights by their
+ *   p-norm (`normalize` 1: they sum to 1; 2: unit Euclidean length; null: left as they are). DBRX, Mixtral, OLMoE, Grok-1.
+ * - `topKThenSoftmax`: top-k of the logits, then softmax over the k. gpt-oss, Granite. Equal to the first with
+ *   `normalize: 1` up to rounding, and to nothing else.
+ */
+export type Gating = { kind: "softmaxThenTopK"; normalize: number | null } | { kind: "topKThenSoftmax" };
+
+/** The sparse MLP of a block: routed experts, each a gated linear unit. */
+export interface MoeConfig {
+  kind: "moe";
+  nExperts: number;
+  topK: number;
+  /** Hidden width of one expert. */
+  dFf: number;
+  gating: Gating;
+  /** Weight of the load-balancing loss that the model was, or is to be, trained with. */
+  loadBalanceWeight: number;
+}
+
+/** A model in the field's terms, whatever the family's own configuration calls them. */
+export interface ModelConfig {
+  family: string;
+  nLayers: number;
+  dModel: number;
+  nHeads: number;
+  nKvHeads: number;
+  dHead: number;
+  dVocab: number;
+  /** Longest sequence in tokens. */
+  nCtx: number;
+  normEps: number;
+  ropeBase: number;
+  /** Queries, keys and values are clamped to ±this before they are split and rotated; null: no clamp. */
+  clipQkv: number | null;
+  mlp: MoeConfig;
+}
+
+const COUNTS = ["nLayers", "dModel", "nHeads", "nKvHeads", "dHead", "dVocab", "nCtx"] as const;
+
+/** Largest size of one axis that is believed: beyond it a config is damaged, and products would lose exactness. */
+const MAX_AXIS = 1 << 24;
+
+function checkCount(what: string, value: unknown, most = MAX_AXIS): void {
+  if (!Number.isInteger(value) || (value as number) < 1 || (value as number) > most)
+    throw new ConfigError(`config: ${what} must be a whole number from 1 to ${most}, got ${shown(value)}`);
+}
+
+function checkPositive(what: string, value: unknown): void {
+  if (typeof value !== "number" || !Number.isFinite(value) || value <= 0)
+    throw new ConfigError(`config: ${what} must be a positive number, got ${shown(value)}`);
+}
+
+/**
+ * Returns the config when it describes a model that can be built.
+ * @throws ConfigError naming the field, what it must be and what it is
+ */
+export function checkConfig(config: ModelConfig): ModelConfig {
+  for (const field of COUNTS) checkCount(field, config[field]);
+  if (config.nHeads % config.nKvHeads !== 0)
+    throw new ConfigError(`config: nHeads must be a multiple of nKvHeads (${config.nKvHeads}), got ${config.nHeads}`);
+  if (config.dHead % 2 !== 0)
+    throw new ConfigError(`config: dHead must be even, since RoPE turns pairs, got ${config.dHead}`);
+  checkPositive("normEps", config.normEps);
+  checkPositive("ropeBase", config.ropeBase);
+  if (config.clipQkv !== null) checkPositive("clipQkv", config.clipQkv);
+  const { mlp } = config;
+  checkCount("mlp.nExperts", mlp.nExperts);
+  checkCount("mlp.dFf", mlp.dFf);
+  checkCount(`mlp.topK (nExperts is ${mlp.nExperts})`, mlp.topK, mlp.nExperts);
+  if (mlp.gating.kind === "softmaxThenTopK" && mlp.gating.normalize !== null)
+    checkPositive("mlp.gating.normalize", mlp.gating.normalize);
+  return config;
+}

@@ -1,0 +1,187 @@
+import type { Tensor } from "@tensorflow/tfjs";
+import type { Axis, Shape } from "./axes.ts";
+import type { ModelConfig } from "./config.ts";
+import { listed } from "./errors.ts";
+
+interface HookSpec {
+  readonly shape: Shape;
+  readonly dtype: "float32" | "int32";
+  readonly meaning: string;
+}
+
+const RESIDUAL: Shape = ["batch", "pos", "d_model"];
+const QUERY: Shape = ["batch", "pos", "n_heads", "d_head"];
+const KEY: Shape = ["batch", "pos", "n_kv_heads", "d_head"];
+const PATTERN: Shape = ["batch", "n_heads", "q_pos", "k_pos"];
+const ALL_EXPERTS: Shape = ["batch", "pos", "n_experts"];
+const CHOSEN: Shape = ["batch", "pos", "top_k"];
+const INSIDE: Shape = ["n_routed", "d_ff"];
+
+const real = (shape: Shape, meaning: string): HookSpec => ({ shape, dtype: "float32", meaning });
+const whole = (shape: Shape, meaning: string): HookSpec => ({ shape, dtype: "int32", meaning });
+
+/** Every hook of a model, in the order in which it fires: name pattern, shape, type and meaning. */
+export const HOOKS = {
+  hook_embed: real(RESIDUAL, "token embeddings"),
+  "blocks.{l}.hook_resid_pre": real(RESIDUAL, "residual stream that enters the block"),
+  "blocks.{l}.ln1.hook_scale": real(["batch", "pos", 1], "what the first norm divides by: sqrt(variance + eps)"),
+  "blocks.{l}.ln1.hook_normalized": real(RESIDUAL, "first norm's output, gain included: what attention reads"),
+  "blocks.{l}.attn.hook_q": real(QUERY, "queries, clamped where the model clamps, before RoPE"),
+  "blocks.{l}.attn.hook_k": real(KEY, "keys, clamped where the model clamps, before RoPE"),
+  "blocks.{l}.attn.hook_v": real(KEY, "values, clamped where the model clamps"),
+  "blocks.{l}.attn.hook_rot_q": real(QUERY, "queries after RoPE"),
+  "blocks.{l}.attn.hook_rot_k": real(KEY, "keys after RoPE"),
+  "blocks.{l}.attn.hook_attn_scores": real(PATTERN, "scaled scores before the softmax; −Infinity where masked"),
+  "blocks.{l}.attn.hook_pattern": real(PATTERN, "attention probabilities; each row sums to 1"),
+  "blocks.{l}.attn.hook_z": real(QUERY, "pattern times values, per head, before the output projection"),
+  "blocks.{l}.hook_attn_out": real(RESIDUAL, "what attention adds to the residual stream"),
+  "blocks.{l}.hook_resid_mid": real(RESIDUAL, "residual stream between attention and MLP"),
+  "blocks.{l}.ln2.hook_scale": real(["batch", "pos", 1], "what the second norm divides by: sqrt(variance + eps)"),
+  "blocks.{l}.ln2.hook_normalized": real(RESIDUAL, "second norm's output, gain included: what router and experts read"),
+  "blocks.{l}.mlp.hook_router_logits": real(ALL_EXPERTS, "the router's raw output"),
+  "blocks.{l}.mlp.hook_router_probs": real(ALL_EXPERTS, "softmax of the router logits over all experts"),
+  "blocks.{l}.mlp.hook_expert_indices": whole(CHOSEN, "chosen experts, best first"),
+  "blocks.{l}.mlp.hook_expert_weights": real(
+    CHOSEN,
+    'mixing weights ("gate weights" in some papers), exactly as applied',
+  ),
+  "blocks.{l}.mlp.experts.{e}.hook_token_index": whole(["n_routed"], "which row of [batch*pos] each routed row is"),
+  "blocks.{l}.mlp.experts.{e}.hook_pre": real(INSIDE, "gate projection before its activation"),
+  "blocks.{l}.mlp.experts.{e}.hook_pre_linear": real(INSIDE, "up (linear) projection"),
+  "blocks.{l}.mlp.experts.{e}.hook_post": real(INSIDE, "activated gate times up: the expert's neurons"),
+  "blocks.{l}.mlp.hook_expert_out": real(
+    ["batch", "pos", "top_k", "d_model"],
+    "each chosen expert's output before weighting",
+  ),
+  "blocks.{l}.hook_mlp_out": real(RESIDUAL, "what the MLP adds to the residual stream"),
+  "blocks.{l}.hook_resid_post": real(RESIDUAL, "residual stream that leaves the block"),
+  "ln_final.hook_scale": real(["batch", "pos", 1], "what the final norm divides by: sqrt(variance + eps)"),
+  "ln_final.hook_normalized": real(RESIDUAL, "final norm's output, gain included: what the unembedding reads"),
+  logits: real(["batch", "pos", "d_vocab"], "scores of the next token"),
+} as const satisfies Record<string, HookSpec>;
+
+export type HookPattern = keyof typeof HOOKS;
+
+type Fill<P extends string> = P extends `${infer A}{l}${infer B}`
+  ? `${A}${number}${Fill<B>}`
+  : P extends `${infer A}{e}${infer B}`
+    ? `${A}${number}${Fill<B>}`
+    : P;
+
+/** The name of one hook of one layer, such as `blocks.3.mlp.hook_router_logits`. */
+export type HookName = Fill<HookPattern>;
+
+type AfterBlock<P> = P extends `blocks.{l}.${infer Rest}` ? Fill<Rest> : never;
+/** The part of a hook's name after `blocks.{l}.`, such as `mlp.hook_router_logits`. */
+export type BlockHook = AfterBlock<HookPattern>;
+
+/** What a hook is told about where it stands. */
+export interface HookContext {
+  name: HookName;
+  /** Block number, or null outside the blocks. */
+  layer: number | null;
+}
+
+/**
+ * Reads a value as it passes; a returned tensor of the same shape and type replaces it.
+ * The value belongs to the run: keep a copy (`value.clone()` under `tf.keep`) rather than the tensor itself.
+ */
+export type HookFn = (value: Tensor, context: HookContext) => Tensor | void;
+
+/** Hooks by exact name; a list runs in order, each seeing what the one before left. */
+export type Hooks = { readonly [name in HookName]?: HookFn | readonly HookFn[] };
+
+/**
+ * Builds the name of a block's hook.
+ * @example hookName(3, "mlp.hook_router_logits") // "blocks.3.mlp.hook_router_logits"
+ */
+export function hookName<const H extends BlockHook>(layer: number, hook: H): `blocks.${number}.${H}` {
+  return `blocks.${layer}.${hook}`;
+}
+
+/** The pattern in {@link HOOKS} that a name is an instance of, or null. */
+export function patternOf(name: string): HookPattern | null {
+  const pattern = name.replace(/^blocks\.\d+\./, "blocks.{l}.").replace(/\.experts\.\d+\./, ".experts.{e}.");
+  return Object.hasOwn(HOOKS, pattern) ? (pattern as HookPattern) : null;
+}
+
+/** Every hook name of a model, in the order in which the hooks fire. */
+export function hookNames(config: ModelConfig): HookName[] {
+  const patterns = Object.keys(HOOKS) as HookPattern[];
+  const first = patterns.findIndex((p) => p.startsWith("blocks."));
+  const last = patterns.findLastIndex((p) => p.startsWith("blocks."));
+  const inBlock = (layer: number): string[] => {
+    const names: string[] = [];
+    for (let i = first; i <= last; i++) {
+      const name = patterns[i]!.replace("{l}", String(layer));
+      if (!name.includes("{e}")) names.push(name);
+      // The hooks inside experts fire expert by expert: emit the run of four once per expert.
+      else if (name.endsWith("hook_token_index"))
+        for (let e = 0; e < config.mlp.nExperts; e++)
+          for (const inner of patterns.filter((p) => p.includes("{e}")))
+            names.push(inner.replace("{l}", String(layer)).replace("{e}", String(e)));
+    }
+    return names;
+  };
+  return [
+    ...patterns.slice(0, first),
+    ...Array.from({ length: config.nLayers }, (_, layer) => inBlock(layer)).flat(),
+    ...patterns.slice(last + 1),
+  ] as HookName[];
+}
+
+/** The size of every axis that the configuration fixes. */
+export function axisSizes(config: ModelConfig): Partial<Record<Axis, number>> {
+  const { mlp } = config;
+  return {
+    d_model: config.dModel,
+    n_heads: config.nHeads,
+    n_kv_heads: config.nKvHeads,
+    d_head: config.dHead,
+    d_ff: mlp.dFf,
+    n_experts: mlp.nExperts,
+    top_k: mlp.topK,
+    n_layers: config.nLayers,
+    d_vocab: config.dVocab,
+  };
+}
+
+/** Levenshtein distance, for "did you mean". */
+function editDistance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++)
+      next[j] = Math.min(row[j]! + 1, next[j - 1]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1));
+    row = next;
+  }
+  return row[b.length]!;
+}
+
+/** A message for a name or glob that matches no hook, with the names nearest to it. */
+export function unknownHook(asked: string, names: readonly string[]): string {
+  const cut = asked.slice(0, 120);
+  const near = names
+    .map((name) => ({ name, distance: editDistance(cut, name) }))
+    .sort((a, b) => a.distance - b.distance)
+    .slice(0, 3)
+    .map((n) => n.name);
+  return `hooks: no hook is called ${JSON.stringify(cut)}; the nearest are ${listed(near)}`;
+}
+
+/**
+ * Expands names and globs (`*` stands for any run of characters) to hook names.
+ * @param asked for example `["blocks.*.mlp.hook_router_logits", "logits"]`
+ * @throws RangeError for one that matches nothing, with near names
+ */
+export function matchHooks(asked: string | readonly string[], names: readonly HookName[]): Set<HookName> {
+  const matched = new Set<HookName>();
+  for (const glob of typeof asked === "string" ? [asked] : asked) {
+    const pieces = glob.split("*").map((piece) => piece.replace(/[.+?^${}()|[\]\\]/g, "\\$&"));
+    const pattern = new RegExp(`^${pieces.join(".*")}$`);
+    const hits = names.filter((name) => pattern.test(name));
+    if (hits.length === 0) throw new RangeError(unknownHook(glob, names));
+    for (const name of hits) matched.add(name);
+  }
+  return matched;
+}
