@@ -1,0 +1,140 @@
+import { createRequire } from "node:module";
+import { dirname, sep } from "node:path";
+import util from "node:util";
+import * as tf from "@tensorflow/tfjs";
+import type * as WasmPackage from "@tensorflow/tfjs-backend-wasm";
+import { ConfigError, shown } from "./errors.ts";
+import { completeWasmKernels } from "./wasmKernels.ts";
+
+/** Where tensors live and compute, best first: TensorFlow's C library, WebAssembly, plain JavaScript (the slow oracle). */
+export const BACKENDS = ["tensorflow", "wasm", "cpu"] as const;
+
+export type BackendName = (typeof BACKENDS)[number];
+
+// Loading by require is synchronous, so nobody runs between a package making itself current and our undoing it.
+const require = createRequire(import.meta.url);
+
+/** What tfjs keeps about backends; it offers no public way to load one without making it current. */
+interface Engine {
+  backendName: string | undefined;
+  backendInstance: tf.KernelBackend | null;
+  initializeBackend(name: string): { success: boolean | Promise<boolean> };
+}
+const engine = tf.engine() as unknown as Engine;
+
+function loadTensorflow(): void {
+  // tfjs-node 4.22 calls two functions of node:util that Node 23 removed.
+  const old = util as unknown as Record<string, unknown>;
+  old["isNullOrUndefined"] ??= (value: unknown) => value === null || value === undefined;
+  old["isArray"] ??= Array.isArray;
+  process.env["TF_CPP_MIN_LOG_LEVEL"] ??= "2"; // errors only
+  void require("@tensorflow/tfjs-node"); // registers itself, and makes itself current
+}
+
+async function loadWasm(): Promise<void> {
+  const { setWasmPaths } = require("@tensorflow/tfjs-backend-wasm") as typeof WasmPackage;
+  setWasmPaths(dirname(require.resolve("@tensorflow/tfjs-backend-wasm")) + sep);
+  const events = ["uncaughtException", "unhandledRejection"] as const;
+  const before = new Set(events.flatMap((event) => process.listeners(event as never)));
+  if (!(await engine.initializeBackend("wasm").success)) throw new Error("the WebAssembly module did not start");
+  // The module rethrows every uncaught error of the process from inside its own minified line: take that back.
+  for (const event of events)
+    for (const listener of process.listeners(event as never))
+      if (!before.has(listener)) process.removeListener(event, listener);
+  completeWasmKernels();
+}
+
+function loadCpu(): void {
+  // Its first use warns that tfjs-node would be faster.
+  Object.assign(tf.findBackend("cpu"), { firstUse: false });
+}
+
+const LOADERS: Record<BackendName, () => void | Promise<void>> = {
+  tensorflow: loadTensorflow,
+  wasm: loadWasm,
+  cpu: loadCpu,
+};
+
+const HELP: Record<BackendName, string> = {
+  tensorflow: "npm run setup builds @tensorflow/tfjs-node, or choose wasm",
+  wasm: "npm install brings @tensorflow/tfjs-backend-wasm, or choose cpu",
+  cpu: "npm install brings @tensorflow/tfjs",
+};
+
+const loading = new Map<BackendName, Promise<void>>();
+
+async function load(name: BackendName): Promise<void> {
+  const { backendName, backendInstance } = engine;
+  try {
+    await LOADERS[name]();
+    void tf.setBackend(name); // runs the kernels' set-up, at once
+  } catch (cause) {
+    const why = (cause instanceof Error ? cause.message : String(cause)).split("\n")[0];
+    throw new ConfigError(`backend: ${name} must load, got "${why}"; ${HELP[name]}`, { cause });
+  } finally {
+    engine.backendName = backendName;
+    engine.backendInstance = backendInstance;
+  }
+}
+
+/**
+ * Loads a backend, so that {@link onBackend} can run on it, without making it current.
+ * @throws ConfigError that says why it does not load and what would help
+ */
+export async function loadBackend(name: BackendName): Promise<void> {
+  const started = loading.get(name) ?? load(name);
+  loading.set(name, started);
+  await started;
+}
+
+function checkName(where: string, name: string): BackendName {
+  const known = BACKENDS.find((backend) => backend === name);
+  if (known === undefined)
+    throw new ConfigError(`${where}: the backend must be one of ${BACKENDS.join(", ")}, got ${shown(name)}`);
+  return known;
+}
+
+/**
+ * Makes a backend current: the given one, else the one that MOESCOPE_BACKEND names, else the first that loads.
+ * @returns the backend's name
+ * @throws ConfigError for a name that is none of the three, and for a chosen backend that does not load
+ */
+export async function useBackend(name?: BackendName): Promise<BackendName> {
+  const forced = process.env["MOESCOPE_BACKEND"];
+  if (name !== undefined) return select(checkName("useBackend", name));
+  if (forced) return select(checkName("MOESCOPE_BACKEND", forced));
+  for (const candidate of BACKENDS.slice(0, -1))
+    try {
+      return await select(candidate);
+    } catch {
+      // The next one is slower but does the same.
+    }
+  return select("cpu");
+}
+
+async function select(name: BackendName): Promise<BackendName> {
+  await loadBackend(name);
+  if (engine.backendName !== name) await tf.setBackend(name);
+  return name;
+}
+
+/**
+ * Runs a synchronous function with a loaded backend current, and then the one that was.
+ * A tensor that an op of another backend reads moves there: weights used by two backends are to be held twice.
+ * @throws ConfigError for a backend that {@link loadBackend} has not loaded
+ */
+export function onBackend<T>(name: BackendName, f: () => T): T {
+  const { backendName, backendInstance } = engine;
+  const wanted = loading.has(name) ? tf.findBackend(name) : null;
+  if (!wanted)
+    throw new ConfigError(`onBackend: the backend must have been loaded with loadBackend, got ${shown(name)}`);
+  // Setting the two fields takes nanoseconds; tf.setBackend would set every kernel up again, which takes 1 ms.
+  engine.backendName = name;
+  engine.backendInstance = wanted;
+  try {
+    return f();
+  } finally {
+    engine.backendName = backendName;
+    engine.backendInstance = backendInstance;
+  }
+}
