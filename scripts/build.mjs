@@ -1,0 +1,44 @@
+import { createHash } from "node:crypto";
+import { chmodSync, existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { isMain, main } from "./command.mjs";
+import { root, run, SetupError } from "./run.mjs";
+
+const DIST = join(root, "dist");
+const STAMP = join(DIST, ".sources");
+const SOURCES = ["lib", "viz", "package-lock.json", "tsconfig.json", "tsconfig.build.json", "scripts/bundle.mjs"];
+
+/** Changes when a source file is added, removed, renamed or saved. */
+function sourcesDigest() {
+  const hash = createHash("sha256");
+  const add = (path) => {
+    const stat = statSync(join(root, path), { throwIfNoEntry: false });
+    if (stat?.isDirectory()) for (const name of readdirSync(join(root, path)).sort()) add(`${path}/${name}`);
+    else hash.update(`${path} ${stat?.size} ${stat?.mtimeMs}\n`);
+  };
+  for (const path of SOURCES) add(path);
+  return hash.digest("hex");
+}
+
+/** Builds dist/ afresh: the package as JavaScript and declarations, then what the figures run in a browser. */
+export async function build(say) {
+  const digest = sourcesDigest();
+  if (existsSync(STAMP) && readFileSync(STAMP, "utf8") === digest) return "dist is up to date";
+  say("compiling lib and viz to dist");
+  rmSync(DIST, { recursive: true, force: true });
+  for (const args of [["node_modules/typescript/bin/tsc", "-p", "tsconfig.build.json"], ["scripts/bundle.mjs"]]) {
+    if (!existsSync(join(root, args[0]))) continue;
+    const { ok, output, log } = await run("build", process.execPath, args);
+    if (!ok)
+      throw new SetupError(`${args[0]} failed; see ${log}\n${output.split("\n").slice(0, 10).join("\n")}`.trim());
+  }
+  const { bin } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
+  for (const file of Object.values(bin)) if (existsSync(join(root, file))) chmodSync(join(root, file), 0o755);
+  writeFileSync(STAMP, digest);
+  return "dist built";
+}
+
+if (isMain(import.meta.url))
+  await main(async () => {
+    console.log(await build(console.log));
+  });
