@@ -1,0 +1,60 @@
+import { THEME_STYLE, themed } from "./colors.ts";
+import { element, escapeText, label } from "./svg.ts";
+
+/** Width of every picture in pixels: that of a notebook's output with room to spare. */
+export const WIDTH = 840;
+
+/** Left and right margin in pixels. */
+export const MARGIN = 16;
+
+/** Where a picture's body starts, below title and subtitle, in pixels. */
+export const TOP = 62;
+
+export const SANS = "'DejaVu Sans', 'Segoe UI', 'Helvetica Neue', Arial, sans-serif";
+export const MONO = "'DejaVu Sans Mono', Menlo, Consolas, 'Liberation Mono', monospace";
+
+/** What every picture has around its body. */
+interface Frame {
+  /** Readable alone. */
+  title: string;
+  /** Sample size and what is shown. */
+  subtitle: string;
+  /** The picture in words, with its numbers. */
+  description: string;
+  height: number;
+  body: readonly string[];
+}
+
+/** The whole picture: a themed SVG whose colours follow the reader's preference. */
+export function frame({ title, subtitle, description, height, body }: Frame): string {
+  return element(
+    "svg",
+    {
+      xmlns: "http://www.w3.org/2000/svg",
+      width: WIDTH,
+      height,
+      viewBox: `0 0 ${WIDTH} ${Math.ceil(height)}`,
+      role: "img",
+      "font-family": SANS,
+      "font-size": 11,
+      fill: themed("ink"),
+    },
+    element("title", {}, escapeText(title)),
+    element("desc", {}, escapeText(description)),
+    `<style>${THEME_STYLE}</style>`,
+    hatch(),
+    element("rect", { width: WIDTH, height, fill: themed("paper"), class: "paper" }),
+    label(MARGIN, 27, title, { "font-size": 15, "font-weight": "bold" }),
+    label(MARGIN, 46, subtitle, { fill: themed("muted") }),
+    ...body,
+  );
+}
+
+/** Hatching: what is absent or was not computed, as against zero. */
+function hatch(): string {
+  const line = element("rect", { width: 1.1, height: 5, fill: themed("faint") });
+  const pattern = { id: "hatch", width: 5, height: 5, patternUnits: "userSpaceOnUse", patternTransform: "rotate(45)" };
+  return element("defs", {}, element("pattern", pattern, line));
+}
+
+export const HATCH = "url(#hatch)";

@@ -1,0 +1,98 @@
+/** Types shared by the views, which write them, and the browser's script, which reads them. No DOM, no Node. */
+
+/** A typed array on its way to the browser. */
+export interface Packed {
+  /** `u2`: whole numbers of 16 bits; `q2`: reals as low + step · n in 16 bits, with n = 65535 for NaN. */
+  type: "u2" | "q2";
+  low: number;
+  step: number;
+  /** Little-endian, base64. */
+  data: string;
+}
+
+/** A rectangle of equal cells in the picture. Cells are numbered across all blocks of a figure. */
+export interface Block {
+  x: number;
+  y: number;
+  /** Size of one cell in pixels. */
+  width: number;
+  height: number;
+  columns: number;
+  rows: number;
+  /** Number of the first column and the first row. */
+  column: number;
+  row: number;
+  /** Rows rise upwards. */
+  upwards?: true;
+}
+
+/** What every figure tells the script; each view adds its own data. */
+interface LiveBase {
+  blocks: Block[];
+  /** The tokens of the window as text. */
+  tokens: string[];
+  /** Position of the first of them in its sequence. */
+  start: number;
+}
+
+export interface RoutingGridLive extends LiveBase {
+  view: "routingGrid";
+  layers: number[];
+  nExperts: number;
+  topK: number;
+  /** [n_tokens, n_layers, top_k] */
+  indices: Packed;
+  weights: Packed | null;
+  /** Weight that a full cell stands for. */
+  full: number;
+  /** One colour an expert, or null where position says which. */
+  colors: readonly string[] | null;
+}
+
+export interface RouterHeatmapLive extends LiveBase {
+  view: "routerHeatmap";
+  nExperts: number;
+  topK: number;
+  /** [n_tokens, n_experts] */
+  probs: Packed;
+  /** [n_tokens, top_k] */
+  chosen: Packed;
+  /** [n_tokens]; NaN where every expert is chosen. */
+  margin: Packed;
+  /** In nats: [n_tokens]. */
+  entropy: Packed;
+}
+
+export interface AttentionMapLive extends LiveBase {
+  view: "attentionMap";
+  /** Row after row of the lower triangle: n (n + 1) / 2 numbers. */
+  weights: Packed;
+}
+
+export interface TextActivationsLive extends LiveBase {
+  view: "textActivations";
+  expert: number;
+  /** Neurons that can be picked. */
+  neurons: number[];
+  /** The one drawn in the static picture. */
+  neuron: number;
+  /** Window positions whose neurons were computed. */
+  computed: number[];
+  /** [neurons, computed tokens] */
+  values: Packed;
+}
+
+export interface ExpertLoadLive extends LiveBase {
+  view: "expertLoad";
+  layers: number[];
+  nExperts: number;
+  topK: number;
+  nTokens: number;
+  /** [n_layers, n_experts] */
+  counts: number[];
+  /** The central 95 % of the count of one expert under uniform routing. */
+  low: number;
+  high: number;
+}
+
+export type Live = RoutingGridLive | RouterHeatmapLive | AttentionMapLive | TextActivationsLive | ExpertLoadLive;

@@ -1,0 +1,116 @@
+import { encodePng } from "./png.ts";
+import { element, rectPath } from "./svg.ts";
+
+/** A filled rectangle. */
+export interface Mark {
+  x: number;
+  y: number;
+  width: number;
+  height: number;
+  /** Which of the fills. */
+  fill: number;
+}
+
+export interface Fill {
+  /** `#rrggbb`, or a themed colour. */
+  color: string;
+  /** 0 to 1. */
+  opacity: number;
+}
+
+/** Marks up to which a picture holds outlines; beyond, it holds an image, which stays small and paints at once. */
+export const MOST_OUTLINES = 4000;
+
+/** Pixels of an image for each pixel of the picture. */
+const SCALE = 2;
+
+/** Steps of a sequential scale; a step is far below what can be read off a colour, and tooltips give the number. */
+const STEPS = 64;
+
+/** A sequential scale from paper to full colour. */
+export function scaleFills(color: string): Fill[] {
+  return Array.from({ length: STEPS }, (_, step) => ({ color, opacity: step / (STEPS - 1) }));
+}
+
+/** The step of {@link scaleFills} for a value; beyond the ends it is clipped. */
+export function scaleStep(value: number, most: number): number {
+  return Math.max(0, Math.min(STEPS - 1, Math.round((value / most) * (STEPS - 1))));
+}
+
+/**
+ * Draws rectangles, as one path for each fill, or as an image.
+ * @param id unique within the picture
+ */
+export function drawMarks(id: string, marks: readonly Mark[], fills: readonly Fill[], asImage: boolean): string {
+  if (asImage) return drawImages(id, marks, fills);
+  const paths = fills.map((): string[] => []);
+  for (const mark of marks) paths[mark.fill]!.push(rectPath(mark.x, mark.y, mark.width, mark.height));
+  return fills
+    .map((fill, i) => ({ ...fill, d: paths[i]!.join("") }))
+    .filter(({ d, opacity }) => d !== "" && opacity > 0)
+    .map(({ d, color, opacity }) => element("path", { d, fill: color, "fill-opacity": opacity === 1 ? null : opacity }))
+    .join("");
+}
+
+/** Fixed colours make one image; each themed colour is a plain rectangle behind an image that serves as its mask. */
+function drawImages(id: string, marks: readonly Mark[], fills: readonly Fill[]): string {
+  const themedColors = [...new Set(fills.map((fill) => fill.color).filter((color) => color.startsWith("var(")))];
+  const fixed = fills.map((fill) =>
+    fill.color.startsWith("#") ? [...rgb(fill.color), Math.round(fill.opacity * 255)] : null,
+  );
+  const parts = fixed.some((color) => color !== null) ? [imageOf(marks, fixed, [0, 0, 0, 0])] : [];
+  for (const [i, color] of themedColors.entries()) {
+    const masks = fills.map((fill) => (fill.color === color ? grey(fill.opacity) : null));
+    const box = boxOf(marks);
+    const attributes = { x: box.x, y: box.y, width: box.width, height: box.height };
+    const mask = { ...attributes, id: `${id}-${i}`, maskUnits: "userSpaceOnUse" };
+    parts.push(element("mask", mask, imageOf(marks, masks, grey(0))));
+    parts.push(element("rect", { ...attributes, fill: color, mask: `url(#${id}-${i})` }));
+  }
+  return parts.join("");
+}
+
+function rgb(color: string): number[] {
+  return [1, 3, 5].map((at) => Number.parseInt(color.slice(at, at + 2), 16));
+}
+
+function grey(level: number): number[] {
+  const g = Math.round(level * 255);
+  return [g, g, g, 255];
+}
+
+function boxOf(marks: readonly Mark[]): { x: number; y: number; width: number; height: number } {
+  let [left, top, right, bottom] = [Infinity, Infinity, -Infinity, -Infinity];
+  for (const mark of marks) {
+    left = Math.min(left, mark.x);
+    top = Math.min(top, mark.y);
+    right = Math.max(right, mark.x + mark.width);
+    bottom = Math.max(bottom, mark.y + mark.height);
+  }
+  const [x, y] = [Math.floor(left), Math.floor(top)];
+  return { x, y, width: Math.ceil(right) - x, height: Math.ceil(bottom) - y };
+}
+
+function imageOf(marks: readonly Mark[], colors: readonly (number[] | null)[], ground: number[]): string {
+  const box = boxOf(marks);
+  const [width, height] = [box.width * SCALE, box.height * SCALE];
+  const pixels = new Uint8Array(width * height);
+  for (const mark of marks) {
+    if (colors[mark.fill] === null) continue;
+    const x0 = Math.round((mark.x - box.x) * SCALE);
+    const x1 = Math.round((mark.x + mark.width - box.x) * SCALE);
+    const y0 = Math.round((mark.y - box.y) * SCALE);
+    const y1 = Math.round((mark.y + mark.height - box.y) * SCALE);
+    for (let y = y0; y < y1; y++) pixels.fill(mark.fill + 1, y * width + x0, y * width + x1);
+  }
+  const png = encodePng(width, height, pixels, [ground, ...colors.map((color) => color ?? ground)]);
+  return element("image", {
+    x: box.x,
+    y: box.y,
+    width: box.width,
+    height: box.height,
+    preserveAspectRatio: "none",
+    style: "image-rendering:pixelated",
+    href: `data:image/png;base64,${Buffer.from(png).toString("base64")}`,
+  });
+}

@@ -1,0 +1,62 @@
+import { shown } from "../lib/errors.ts";
+
+/**
+ * A whole number in [low, high], or the default where the option is absent.
+ * @throws RangeError naming the option, its bounds and the value given
+ */
+export function maybeWhole(
+  where: string,
+  what: string,
+  value: unknown,
+  low: number,
+  high: number,
+  otherwise: number,
+): number {
+  if (value === undefined) return otherwise;
+  if (!Number.isInteger(value) || (value as number) < low || (value as number) > high)
+    throw new RangeError(`${where}: ${what} must be a whole number from ${low} to ${high}, got ${shown(value)}`);
+  return value as number;
+}
+
+/**
+ * A positive finite number, or null where the option is absent.
+ * @throws RangeError naming the option and the value given
+ */
+export function maybePositive(where: string, what: string, value: unknown): number | null {
+  if (value === undefined) return null;
+  if (typeof value !== "number" || !Number.isFinite(value) || value <= 0)
+    throw new RangeError(`${where}: ${what} must be a positive number, got ${shown(value)}`);
+  return value;
+}
+
+/** Part of a text, in token positions: `end` is the first token that is left out. */
+export interface WindowOptions {
+  /** First token shown; 0 where absent. */
+  start?: number;
+  /** First token no longer shown; as many as the view can hold where absent. */
+  end?: number;
+}
+
+/**
+ * The window of a text that a view draws. Without `end`, a long text is cut where the budget ends, and the view says so;
+ * an explicit `end` beyond the budget is refused.
+ * @param most tokens that the view can hold
+ * @throws RangeError naming the option that narrows the window
+ */
+export function maybeWindow(where: string, options: WindowOptions, nTokens: number, most: number): [number, number] {
+  if (nTokens === 0) throw new RangeError(`${where}: the text must hold at least one token, got none`);
+  const start = maybeWhole(where, "start", options.start, 0, nTokens - 1, 0);
+  const end = maybeWhole(where, "end", options.end, start + 1, nTokens, Math.min(nTokens, start + most));
+  if (end - start > most)
+    throw new RangeError(
+      `${where}: end must be at most start + ${most} here (${start + most}), got ${end}; show the rest in further figures`,
+    );
+  return [start, end];
+}
+
+/** How a window is stated: `60 tokens`, or `tokens 0–511 of 2,048`. */
+export function windowText(start: number, end: number, nTokens: number): string {
+  const count = (n: number): string => n.toLocaleString("en-US");
+  if (start === 0 && end === nTokens) return nTokens === 1 ? "1 token" : `${count(nTokens)} tokens`;
+  return `tokens ${count(start)}–${count(end - 1)} of ${count(nTokens)}`;
+}

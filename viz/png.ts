@@ -1,0 +1,33 @@
+import { crc32, deflateSync } from "node:zlib";
+
+function chunk(type: string, content: Uint8Array): Buffer {
+  const body = Buffer.concat([Buffer.from(type, "latin1"), content]);
+  const out = Buffer.alloc(body.length + 8);
+  out.writeUInt32BE(content.length, 0);
+  body.copy(out, 4);
+  out.writeUInt32BE(crc32(body), body.length + 4);
+  return out;
+}
+
+/**
+ * Writes an indexed PNG.
+ * @param pixels palette index of each pixel: [height, width]
+ * @param palette up to 256 colours as [red, green, blue, alpha], 0 to 255
+ * @see W3C PNG, chunks IHDR (colour type 3), PLTE, tRNS, IDAT (filter 0), IEND
+ */
+export function encodePng(width: number, height: number, pixels: Uint8Array, palette: readonly number[][]): Uint8Array {
+  const header = Buffer.alloc(13);
+  header.writeUInt32BE(width, 0);
+  header.writeUInt32BE(height, 4);
+  header.set([8, 3, 0, 0, 0], 8);
+  const lines = Buffer.alloc(height * (width + 1));
+  for (let y = 0; y < height; y++) lines.set(pixels.subarray(y * width, (y + 1) * width), y * (width + 1) + 1);
+  return Buffer.concat([
+    Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]),
+    chunk("IHDR", header),
+    chunk("PLTE", Uint8Array.from(palette.flatMap((color) => color.slice(0, 3)))),
+    chunk("tRNS", Uint8Array.from(palette.map((color) => color[3]!))),
+    chunk("IDAT", deflateSync(lines, { level: 9 })),
+    chunk("IEND", new Uint8Array(0)),
+  ]);
+}
