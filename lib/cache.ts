@@ -1,0 +1,47 @@
+import * as tf from "@tensorflow/tfjs";
+import { listed } from "./errors.ts";
+import type { HookContext, HookFn, HookName } from "./hooks.ts";
+
+/**
+ * The activations that one run kept, by hook name. It owns them: call {@link ActivationCache.dispose} when done.
+ * A tensor returned by `get` lives as long as the cache.
+ */
+export class ActivationCache {
+  readonly #values = new Map<HookName, tf.Tensor>();
+
+  /** A hook that keeps what it sees. */
+  readonly keep: HookFn = (value: tf.Tensor, { name }: HookContext): void => {
+    this.#values.set(name, tf.keep(value.clone()));
+  };
+
+  /** Names that were kept, in the order in which they were computed. */
+  get names(): HookName[] {
+    return [...this.#values.keys()];
+  }
+
+  has(name: HookName): boolean {
+    return this.#values.has(name);
+  }
+
+  /**
+   * The activation of a hook, in the hook's declared shape.
+   * @throws RangeError for a name that was not kept
+   */
+  get(name: HookName): tf.Tensor {
+    const value = this.#values.get(name);
+    if (value === undefined)
+      throw new RangeError(`cache: ${JSON.stringify(name)} was not kept; kept are ${listed(this.names) || "none"}`);
+    return value;
+  }
+
+  /** Bytes that the kept activations hold. */
+  get bytes(): number {
+    return [...this.#values.values()].reduce((sum, value) => sum + value.size * 4, 0);
+  }
+
+  /** Lets go of every activation. */
+  dispose(): void {
+    tf.dispose([...this.#values.values()]);
+    this.#values.clear();
+  }
+}

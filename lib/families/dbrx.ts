@@ -1,0 +1,88 @@
+import type { ModelConfig } from "../config.ts";
+import { ConfigError } from "../errors.ts";
+import type { Family, WeightSource } from "./family.ts";
+import { Fields } from "./fields.ts";
+
+/** PyTorch's default, which DBRX uses; its configuration does not name it. */
+const LAYER_NORM_EPS = 1e-5;
+
+/**
+ * DBRX (Databricks 2024). The names in the file for each part of a block; the three expert tensors are flat,
+ * [n_experts·d_ff, d_model], and `w2` is used as it lies (hidden · w2), so only `w1` and `v1` are turned.
+ */
+const BLOCK: Record<string, string> = {
+  "ln1.w": "norm_attn_norm.norm_1.weight",
+  "attn.W_QKV": "norm_attn_norm.attn.Wqkv.weight",
+  "attn.W_O": "norm_attn_norm.attn.out_proj.weight",
+  "ln2.w": "norm_attn_norm.norm_2.weight",
+  "mlp.W_router": "ffn.router.layer.weight",
+  "mlp.W_gate": "ffn.experts.mlp.w1",
+  "mlp.W_up": "ffn.experts.mlp.v1",
+  "mlp.W_down": "ffn.experts.mlp.w2",
+};
+
+export const dbrx: Family = {
+  name: "dbrx",
+  modelTypes: ["dbrx"],
+
+  config(json): ModelConfig {
+    const top = new Fields("config.json", json);
+    const attn = top.object("attn_config");
+    const ffn = top.object("ffn_config");
+    top.only("tie_word_embeddings", [false]);
+    const dModel = top.number("d_model");
+    const nHeads = top.number("n_heads");
+    if (dModel % nHeads !== 0)
+      throw new ConfigError(`config.json: d_model must be a multiple of n_heads (${nHeads}), got ${dModel}`);
+    const activation = ffn.object("ffn_act_fn");
+    activation.only("name", ["silu"]);
+    return {
+      family: "dbrx",
+      nLayers: top.number("n_layers"),
+      dModel,
+      nHeads,
+      nKvHeads: attn.number("kv_n_heads"),
+      dHead: dModel / nHeads,
+      dVocab: top.number("vocab_size"),
+      nCtx: top.number("max_seq_len"),
+      normEps: LAYER_NORM_EPS,
+      ropeBase: attn.number("rope_theta"),
+      clipQkv: attn.numberOrNull("clip_qkv", null),
+      mlp: {
+        kind: "moe",
+        nExperts: ffn.number("moe_num_experts"),
+        topK: ffn.number("moe_top_k"),
+        dFf: ffn.number("ffn_hidden_size"),
+        gating: { kind: "softmaxThenTopK", normalize: ffn.numberOrNull("moe_normalize_expert_weights", 1) },
+        loadBalanceWeight: ffn.number("moe_loss_weight", 0),
+      },
+    };
+  },
+
+  source(param, { dModel, nHeads, nKvHeads, dHead, dVocab, mlp }): WeightSource {
+    const qkv = (nHeads + 2 * nKvHeads) * dHead;
+    const inBlock = /^blocks\.(\d+)\.(.+)$/.exec(param);
+    if (inBlock === null) {
+      if (param === "embed.W_E") return plain("transformer.wte.weight", [dVocab, dModel]);
+      if (param === "ln_final.w") return plain("transformer.norm_f.weight", [dModel]);
+      return turned("lm_head.weight", [dVocab, dModel]);
+    }
+    const [, layer, part] = inBlock as unknown as [string, string, string];
+    const tensor = `transformer.blocks.${layer}.${BLOCK[part]}`;
+    const stack = { shape: [mlp.nExperts * mlp.dFf, dModel], view: [mlp.nExperts, mlp.dFf, dModel] };
+    if (part === "mlp.W_down") return { tensor, ...stack, transposed: false };
+    if (part === "mlp.W_gate" || part === "mlp.W_up") return { tensor, ...stack, transposed: true };
+    if (part === "attn.W_QKV") return turned(tensor, [qkv, dModel]);
+    if (part === "attn.W_O") return turned(tensor, [dModel, nHeads * dHead]);
+    if (part === "mlp.W_router") return turned(tensor, [mlp.nExperts, dModel]);
+    return plain(tensor, [dModel]);
+  },
+};
+
+function plain(tensor: string, shape: number[]): WeightSource {
+  return { tensor, shape, transposed: false };
+}
+
+function turned(tensor: string, shape: number[]): WeightSource {
+  return { tensor, shape, transposed: true };
+}

@@ -1,0 +1,116 @@
+import * as tf from "@tensorflow/tfjs";
+import type { ModelConfig } from "./config.ts";
+import { moe } from "./moe.ts";
+import { attention, causalMask, type KeyValues } from "./ops/attention.ts";
+import { layerNorm } from "./ops/layerNorm.ts";
+import { type RopeTables, rope, ropeTables } from "./ops/rope.ts";
+import { BlockTaps, type Taps } from "./taps.ts";
+import type { BlockWeights, Weights } from "./weights.ts";
+
+/** Keys and values of the tokens before this run, one entry a layer. */
+export interface KvCache {
+  length: number;
+  layers: KeyValues[];
+}
+
+/** One run: how many sequences of how many tokens, what they follow, and who watches. */
+export interface Run {
+  config: ModelConfig;
+  batch: number;
+  pos: number;
+  /** Keys and values to attend to before this run's own; grown by it. */
+  kvCache?: KvCache;
+  taps: Taps;
+}
+
+/**
+ * Token ids to the residual stream that leaves block `nBlocks - 1`.
+ * @param ids int32 [batch*pos]
+ * @returns [batch*pos, d_model]
+ */
+export function residual(ids: tf.Tensor1D, weights: Weights, run: Run, nBlocks: number): tf.Tensor2D {
+  const { config, pos, taps } = run;
+  const past = run.kvCache?.length ?? 0;
+  const tables = ropeTables(past, pos, config.dHead, config.ropeBase);
+  const mask = causalMask(pos, past);
+  let x = taps.tap("hook_embed", tf.gather(weights.embed, ids)); // [batch*pos, d_model]
+  for (let l = 0; l < nBlocks; l++) x = block(x, weights.blocks[l]!, run, new BlockTaps(taps, l), tables, mask);
+  if (run.kvCache !== undefined) run.kvCache.length += pos;
+  return x;
+}
+
+/**
+ * The final norm and the unembedding.
+ * @param x residual stream, [rows, d_model]
+ * @returns logits, [rows, d_vocab]
+ */
+export function unembed(x: tf.Tensor2D, weights: Weights, config: ModelConfig, taps: Taps): tf.Tensor2D {
+  return tf.tidy(() => {
+    const scale = (value: tf.Tensor2D): tf.Tensor2D => taps.tap("ln_final.hook_scale", value);
+    const normalized = taps.tap("ln_final.hook_normalized", layerNorm(x, weights.lnFinal, config.normEps, scale));
+    return taps.tap<tf.Tensor2D>("logits", tf.matMul(normalized, weights.unembed));
+  });
+}
+
+function block(
+  residPre: tf.Tensor2D,
+  weights: BlockWeights,
+  run: Run,
+  taps: BlockTaps,
+  tables: RopeTables,
+  mask: tf.Tensor2D | null,
+): tf.Tensor2D {
+  return tf.tidy(() => {
+    const { normEps } = run.config;
+    const x = taps.tap("hook_resid_pre", residPre);
+    const ln1 = layerNorm(x, weights.ln1, normEps, (value) => taps.tap("ln1.hook_scale", value));
+    const attnOut = attend(taps.tap("ln1.hook_normalized", ln1), weights, run, taps, tables, mask);
+    const mid = taps.tap("hook_resid_mid", x.add<tf.Tensor2D>(taps.tap("hook_attn_out", attnOut)));
+    const ln2 = layerNorm(mid, weights.ln2, normEps, (value) => taps.tap("ln2.hook_scale", value));
+    const mlpOut = moe(taps.tap("ln2.hook_normalized", ln2), weights.mlp, run.config.mlp, taps);
+    return taps.tap<tf.Tensor2D>("hook_resid_post", mid.add<tf.Tensor2D>(taps.tap("hook_mlp_out", mlpOut)));
+  });
+}
+
+/** Attention of one block: project, clamp, split, rotate, attend, project back. [rows, d_model] → [rows, d_model] */
+function attend(
+  x: tf.Tensor2D,
+  { wQkv, wO }: BlockWeights,
+  { config, batch, pos, kvCache }: Run,
+  taps: BlockTaps,
+  tables: RopeTables,
+  mask: tf.Tensor2D | null,
+): tf.Tensor2D {
+  return tf.tidy(() => {
+    const { nHeads, nKvHeads, dHead, clipQkv } = config;
+    const projected = x.matMul(wQkv);
+    const qkv = clipQkv === null ? projected : projected.clipByValue(-clipQkv, clipQkv);
+    const perHead = qkv.reshape([batch, pos, nHeads + 2 * nKvHeads, dHead]);
+    const [q, k, v] = tf.split(perHead, [nHeads, nKvHeads, nKvHeads], 2) as [tf.Tensor4D, tf.Tensor4D, tf.Tensor4D];
+    const rotQ = taps.tap("attn.hook_rot_q", rope(taps.tap("attn.hook_q", q), tables));
+    const rotK = taps.tap("attn.hook_rot_k", rope(taps.tap("attn.hook_k", k), tables));
+    const keyValues = remember(kvCache, taps.layer, {
+      keys: rotK.transpose([0, 2, 1, 3]), // [batch, n_kv_heads, pos, d_head]
+      values: taps.tap("attn.hook_v", v).transpose([0, 2, 1, 3]),
+    });
+    const z = attention(rotQ, keyValues, mask, {
+      scores: (value) => taps.tap("attn.hook_attn_scores", value),
+      pattern: (value) => taps.tap("attn.hook_pattern", value),
+    });
+    const heads = taps.tap("attn.hook_z", z).reshape([batch * pos, nHeads * dHead]);
+    return tf.matMul<tf.Tensor2D>(heads, wO);
+  });
+}
+
+/** Appends this run's keys and values to the cache, if there is one, and returns all that may be attended to. */
+function remember(cache: KvCache | undefined, layer: number, own: KeyValues): KeyValues {
+  if (cache === undefined) return own;
+  const before = cache.layers[layer];
+  const all =
+    before === undefined
+      ? own
+      : { keys: tf.concat([before.keys, own.keys], 2), values: tf.concat([before.values, own.values], 2) };
+  cache.layers[layer] = { keys: tf.keep(all.keys), values: tf.keep(all.values) };
+  if (before !== undefined) tf.dispose([before.keys, before.values]);
+  return all;
+}

@@ -1,0 +1,172 @@
+import * as tf from "@tensorflow/tfjs";
+import { ActivationCache } from "./cache.ts";
+import { checkConfig, type ModelConfig } from "./config.ts";
+import { CheckpointError, listed } from "./errors.ts";
+import { type KvCache, residual, unembed } from "./forward.ts";
+import { type HookFn, type HookName, type Hooks, hookNames, matchHooks } from "./hooks.ts";
+import { paramShapes } from "./params.ts";
+import { Taps } from "./taps.ts";
+import { assembleWeights, type Weights } from "./weights.ts";
+
+/** One sequence of token ids, or several of the same length. */
+export type Tokens = ArrayLike<number> | readonly ArrayLike<number>[];
+
+export interface RunOptions {
+  /** Run only the blocks before this one and return the residual stream; negative counts from the end. */
+  stopAtLayer?: number;
+}
+
+export interface CacheOptions extends RunOptions {
+  /** Names or globs of what to keep, such as `["blocks.*.mlp.hook_router_*"]`; default: every hook. */
+  names?: string | readonly string[];
+  /** Hooks to run as well; the cache keeps what they leave. */
+  hooks?: Hooks;
+}
+
+/**
+ * A Mixture-of-Experts transformer whose every intermediate value has a name ({@link HOOKS}).
+ * Tensors that its methods return belong to the caller; a run leaves nothing else behind.
+ */
+export class MoeModel {
+  readonly config: ModelConfig;
+  readonly weights: Weights;
+  readonly #params: ReadonlyMap<string, tf.Tensor>;
+  readonly #experts = new Map<string, tf.Tensor[]>();
+
+  /**
+   * @param params one tensor for each name of `paramShapes(config)`; the model owns them from here on
+   * @throws ConfigError, or CheckpointError for a parameter that is missing or has another shape
+   */
+  constructor(config: ModelConfig, params: ReadonlyMap<string, tf.Tensor>) {
+    this.config = checkConfig(config);
+    this.#params = params;
+    for (const [name, shape] of paramShapes(config)) {
+      const found = params.get(name);
+      if (found === undefined) throw new CheckpointError(`model: parameter ${name} is missing`);
+      if (found.shape.join() !== shape.join())
+        throw new CheckpointError(`model: ${name} must have shape [${listed(shape)}], got [${listed(found.shape)}]`);
+    }
+    this.weights = assembleWeights(config, params, (name, e) => this.#expert(name, e));
+  }
+
+  /** The parameters by name, as the constructor got them. */
+  get params(): ReadonlyMap<string, tf.Tensor> {
+    return this.#params;
+  }
+
+  /** Every hook of this model, in the order in which they fire. */
+  get hookNames(): HookName[] {
+    return hookNames(this.config);
+  }
+
+  /**
+   * Runs the model.
+   * @returns logits, [batch, pos, d_vocab]; with `stopAtLayer` the residual stream, [batch, pos, d_model]
+   * @throws RangeError for tokens that are empty, ragged, out of the vocabulary or longer than the context
+   * @example const logits = model.run([5, 17, 3]); // [1, 3, d_vocab]
+   */
+  run(tokens: Tokens, options: RunOptions = {}): tf.Tensor3D {
+    return this.runWithHooks(tokens, {}, options);
+  }
+
+  /**
+   * Runs the model with hooks that live for this call; a tensor that a hook returns replaces the value.
+   * @throws as {@link MoeModel.run}; RangeError for an unknown hook, ShapeError for a replacement of another shape
+   * @example model.runWithHooks(tokens, { "blocks.0.hook_mlp_out": (x) => tf.zerosLike(x) });
+   */
+  runWithHooks(tokens: Tokens, hooks: Hooks, { stopAtLayer }: RunOptions = {}): tf.Tensor3D {
+    const { ids, batch, pos } = checkTokens(tokens, this.config, 0);
+    const nBlocks = blocksToRun(stopAtLayer, this.config.nLayers);
+    const taps = new Taps(this.config, hooks, { batch, pos, past: 0 });
+    return tf.tidy(() => {
+      const run = { config: this.config, batch, pos, taps };
+      const x = residual(tf.tensor1d(ids, "int32"), this.weights, run, nBlocks);
+      const out = stopAtLayer === undefined ? unembed(x, this.weights, this.config, taps) : x;
+      return out.reshape<tf.Tensor3D>([batch, pos, -1]);
+    });
+  }
+
+  /**
+   * Runs the model and keeps activations.
+   * @returns what `run` returns, and the cache; the caller disposes both
+   * @throws as {@link MoeModel.runWithHooks}
+   * @example const { logits, cache } = model.runWithCache(tokens, { names: "blocks.*.attn.hook_pattern" });
+   */
+  runWithCache(tokens: Tokens, options: CacheOptions = {}): { logits: tf.Tensor3D; cache: ActivationCache } {
+    const { names = "*", hooks = {}, ...rest } = options;
+    const cache = new ActivationCache();
+    const all: { [name in HookName]?: HookFn | readonly HookFn[] } = { ...hooks };
+    for (const name of matchHooks(names, this.hookNames)) all[name] = [all[name] ?? [], cache.keep].flat();
+    try {
+      return { logits: this.runWithHooks(tokens, all, rest), cache };
+    } catch (error) {
+      cache.dispose();
+      throw error;
+    }
+  }
+
+  /**
+   * Runs further tokens after those that a key-value cache holds, and grows the cache.
+   * @returns logits of the last position, [batch, d_vocab]
+   * @throws as {@link MoeModel.runWithHooks}
+   */
+  extend(tokens: Tokens, kvCache: KvCache, hooks: Hooks = {}): tf.Tensor2D {
+    const { ids, batch, pos } = checkTokens(tokens, this.config, kvCache.length);
+    const taps = new Taps(this.config, hooks, { batch, pos, past: kvCache.length });
+    return tf.tidy(() => {
+      const run = { config: this.config, batch, pos, taps, kvCache };
+      const x = residual(tf.tensor1d(ids, "int32"), this.weights, run, this.config.nLayers);
+      const last = x.reshape<tf.Tensor3D>([batch, pos, -1]).slice([0, pos - 1, 0], [-1, 1, -1]);
+      return unembed(last.reshape<tf.Tensor2D>([batch, -1]), this.weights, this.config, taps);
+    });
+  }
+
+  /** Lets go of the weights. */
+  dispose(): void {
+    tf.dispose([...this.#params.values(), ...this.#experts.values()].flat());
+    this.#experts.clear();
+  }
+
+  /** One expert's matrix; on `tensorflow` it shares memory with the stack of all experts. Made once, kept. */
+  #expert(name: string, e: number): tf.Tensor2D {
+    let matrices = this.#experts.get(name);
+    if (matrices === undefined) {
+      matrices = tf.unstack(this.#params.get(name)!).map((matrix) => tf.keep(matrix as tf.Tensor));
+      this.#experts.set(name, matrices);
+    }
+    return matrices[e] as tf.Tensor2D;
+  }
+}
+
+function blocksToRun(stopAtLayer: number | undefined, nLayers: number): number {
+  if (stopAtLayer === undefined) return nLayers;
+  const stop = stopAtLayer < 0 ? nLayers + stopAtLayer : stopAtLayer;
+  if (!Number.isInteger(stop) || stop < 0 || stop > nLayers)
+    throw new RangeError(`run: stopAtLayer must be from ${-nLayers} to ${nLayers}, got ${stopAtLayer}`);
+  return stop;
+}
+
+/** Token ids as one flat array, checked. */
+function checkTokens(
+  tokens: Tokens,
+  config: ModelConfig,
+  past: number,
+): { ids: Int32Array; batch: number; pos: number } {
+  const rows = (typeof tokens[0] === "number" ? [tokens] : tokens) as readonly ArrayLike<number>[];
+  const pos = rows[0]?.length ?? 0;
+  if (pos === 0) throw new RangeError("run: tokens must hold at least one id, got none");
+  if (past + pos > config.nCtx)
+    throw new RangeError(`run: a sequence must be at most ${config.nCtx} tokens long (nCtx), got ${past + pos}`);
+  const ids = new Int32Array(rows.length * pos);
+  for (const [b, row] of rows.entries()) {
+    if (row.length !== pos)
+      throw new RangeError(`run: sequences must have the same length (${pos}, the first one's), got ${row.length}`);
+    for (let p = 0; p < pos; p++) {
+      const id = row[p]!;
+      if (!Number.isInteger(id) || id < 0 || id >= config.dVocab)
+        throw new RangeError(`run: a token id must be a whole number from 0 to ${config.dVocab - 1}, got ${id}`);
+      ids[b * pos + p] = id;
+    }
+  }
+  return { ids, batch: rows.length, pos };
+}

@@ -1,0 +1,55 @@
+import * as tf from "@tensorflow/tfjs";
+
+/** Keys and values of one layer, already rotated: [batch, n_kv_heads, k_pos, d_head]. */
+export interface KeyValues {
+  keys: tf.Tensor4D;
+  values: tf.Tensor4D;
+}
+
+/** What watches attention on its way; each gets and returns [batch, n_heads, q_pos, k_pos]. */
+export interface AttentionTaps {
+  scores(value: tf.Tensor4D): tf.Tensor4D;
+  pattern(value: tf.Tensor4D): tf.Tensor4D;
+}
+
+/**
+ * The additive causal mask of `length` queries that follow `past` keys: 0 where a query may look, −Infinity elsewhere.
+ * @returns [q_pos, k_pos], or null where nothing is masked (one query)
+ */
+export function causalMask(length: number, past: number): tf.Tensor2D | null {
+  if (length === 1) return null;
+  const width = past + length;
+  const mask = new Float32Array(length * width);
+  for (let q = 0; q < length; q++) mask.fill(-Infinity, q * width + past + q + 1, (q + 1) * width);
+  return tf.tensor2d(mask, [length, width]);
+}
+
+/**
+ * Causal scaled dot-product attention with grouped key-value heads: query head h reads key-value head
+ * floor(h / (n_heads / n_kv_heads)). The queries of one group stand below each other, so no key is ever repeated.
+ * @param q [batch, q_pos, n_heads, d_head]
+ * @param mask [q_pos, k_pos], added to the scores
+ * @returns z, [batch, q_pos, n_heads, d_head]
+ * @see Vaswani et al. 2017, arXiv:1706.03762, eq. 1; Ainslie et al. 2023, arXiv:2305.13245
+ */
+export function attention(
+  q: tf.Tensor4D,
+  { keys, values }: KeyValues,
+  mask: tf.Tensor2D | null,
+  taps: AttentionTaps,
+): tf.Tensor4D {
+  return tf.tidy(() => {
+    const [batch, qPos, nHeads, dHead] = q.shape;
+    const [, nKvHeads, kPos] = keys.shape;
+    const grouped: [number, number, number, number] = [batch, nKvHeads, (nHeads / nKvHeads) * qPos, dHead];
+    const queries = q
+      .mul(dHead ** -0.5)
+      .transpose([0, 2, 1, 3])
+      .reshape(grouped);
+    const products = queries.matMul(keys, false, true).reshape([batch, nHeads, qPos, kPos]) as tf.Tensor4D;
+    const scores = taps.scores(mask === null ? products : products.add(mask));
+    const pattern = taps.pattern(tf.softmax(scores));
+    const z = pattern.reshape([batch, nKvHeads, grouped[2], kPos]).matMul(values);
+    return z.reshape([batch, nHeads, qPos, dHead]).transpose<tf.Tensor4D>([0, 2, 1, 3]);
+  });
+}

@@ -1,0 +1,124 @@
+import type { Tensor } from "@tensorflow/tfjs";
+import { type Axis, checkShape, type Shape } from "./axes.ts";
+import type { ModelConfig } from "./config.ts";
+import { ShapeError } from "./errors.ts";
+import {
+  axisSizes,
+  type BlockHook,
+  HOOKS,
+  type HookFn,
+  type HookName,
+  type Hooks,
+  hookName,
+  hookNames,
+  patternOf,
+  unknownHook,
+} from "./hooks.ts";
+
+/**
+ * The hooks of one run. The model computes with batch and position as one axis; hooks see them apart, in the declared
+ * shape. A value that nobody listens to passes through untouched and costs nothing.
+ */
+export class Taps {
+  readonly #hooks: ReadonlyMap<string, readonly HookFn[]>;
+  readonly #sizes: Partial<Record<Axis, number>>;
+
+  /**
+   * @param batch sequences of this run
+   * @param pos tokens of each sequence in this run
+   * @param past tokens that a key-value cache already holds
+   * @throws RangeError for a name that is no hook of the model, with near names
+   */
+  constructor(config: ModelConfig, hooks: Hooks, { batch, pos, past }: { batch: number; pos: number; past: number }) {
+    const entries = Object.entries(hooks).map(
+      ([name, fn]) => [name, typeof fn === "function" ? [fn] : (fn ?? [])] as const,
+    );
+    if (entries.length > 0) checkNames(config, entries);
+    this.#hooks = new Map(entries.filter(([, list]) => list.length > 0));
+    this.#sizes = { ...axisSizes(config), batch, pos, q_pos: pos, k_pos: past + pos };
+  }
+
+  /** Whether anybody listens to this hook. */
+  wants(name: HookName): boolean {
+    return this.#hooks.has(name);
+  }
+
+  /**
+   * Shows a value to its hooks and returns it, or what they replaced it with, in the value's own shape.
+   * @throws ShapeError for a replacement of another shape or type, TypeError for one that is no tensor
+   */
+  tap<T extends Tensor>(name: HookName, value: T): T {
+    const hooks = this.#hooks.get(name);
+    if (hooks === undefined) return value;
+    const { shape, dtype } = HOOKS[patternOf(name)!];
+    const seen: Tensor = value.reshape(this.#resolve(shape, value));
+    const context = { name, layer: layerOf(name) };
+    let current = seen;
+    for (const hook of hooks) {
+      const replacement: unknown = hook(current, context);
+      if (replacement === undefined) continue;
+      current = checkReplacement(name, replacement, shape, dtype, this.#sizes, seen);
+    }
+    return current === seen ? value : (current.reshape(value.shape) as T);
+  }
+
+  #resolve(shape: Shape, value: Tensor): number[] {
+    return shape.map((axis) => (typeof axis === "number" ? axis : (this.#sizes[axis] ?? value.shape[0]!)));
+  }
+}
+
+/** The hooks of one block: names without their `blocks.{l}.`. */
+export class BlockTaps {
+  readonly #taps: Taps;
+  readonly layer: number;
+
+  constructor(taps: Taps, layer: number) {
+    this.#taps = taps;
+    this.layer = layer;
+  }
+
+  wants(hook: BlockHook): boolean {
+    return this.#taps.wants(hookName(this.layer, hook));
+  }
+
+  tap<T extends Tensor>(hook: BlockHook, value: T): T {
+    return this.#taps.tap(hookName(this.layer, hook), value);
+  }
+}
+
+function layerOf(name: string): number | null {
+  const match = /^blocks\.(\d+)\./.exec(name);
+  return match === null ? null : Number(match[1]);
+}
+
+function checkNames(config: ModelConfig, entries: readonly (readonly [string, unknown])[]): void {
+  const names = hookNames(config);
+  const known = new Set<string>(names);
+  for (const [name, hook] of entries) {
+    if (!known.has(name)) throw new RangeError(unknownHook(name, names));
+    if (!Array.isArray(hook) || hook.some((fn) => typeof fn !== "function"))
+      throw new TypeError(`hooks: ${name} must be a function or a list of functions, got ${typeof hook}`);
+  }
+}
+
+function isTensor(value: unknown): value is Tensor {
+  return typeof value === "object" && value !== null && "dataId" in value && "shape" in value;
+}
+
+function checkReplacement(
+  name: string,
+  replacement: unknown,
+  shape: Shape,
+  dtype: string,
+  sizes: Partial<Record<Axis, number>>,
+  seen: Tensor,
+): Tensor {
+  if (!isTensor(replacement)) {
+    const what = replacement instanceof Promise ? "a promise (hooks are synchronous)" : typeof replacement;
+    throw new TypeError(`hook ${name}: must return a tensor or nothing, got ${what}`);
+  }
+  checkShape(`hook ${name}`, replacement.shape, shape, { ...sizes, n_routed: seen.shape[0]! });
+  if (replacement.dtype !== dtype)
+    throw new ShapeError(`hook ${name}: type must be ${dtype}, got ${replacement.dtype}`);
+  return replacement;
+}

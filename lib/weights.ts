@@ -1,0 +1,65 @@
+import type * as tf from "@tensorflow/tfjs";
+import type { ModelConfig } from "./config.ts";
+import type { MoeWeights } from "./moe.ts";
+
+/** The weights of one block. */
+export interface BlockWeights {
+  ln1: tf.Tensor1D;
+  /** [d_model, (n_heads + 2·n_kv_heads)·d_head]: queries, keys, values, each head-major */
+  wQkv: tf.Tensor2D;
+  /** [n_heads·d_head, d_model] */
+  wO: tf.Tensor2D;
+  ln2: tf.Tensor1D;
+  mlp: MoeWeights;
+}
+
+/** The weights of a model. */
+export interface Weights {
+  /** [d_vocab, d_model] */
+  embed: tf.Tensor2D;
+  blocks: readonly BlockWeights[];
+  lnFinal: tf.Tensor1D;
+  /** [d_model, d_vocab] */
+  unembed: tf.Tensor2D;
+}
+
+/**
+ * The weights that the forward pass reads, by role.
+ * @param params one tensor (or variable) for each name of `paramShapes(config)`
+ * @param expert one expert's matrix out of a stack, [n_experts, …]; called when experts run one by one
+ */
+export function assembleWeights(
+  config: ModelConfig,
+  params: ReadonlyMap<string, tf.Tensor>,
+  expert: (name: string, e: number) => tf.Tensor2D,
+): Weights {
+  const param = <T extends tf.Tensor>(name: string): T => params.get(name) as T;
+  const block = (l: number): BlockWeights => {
+    const [gate, up, down] = ["W_gate", "W_up", "W_down"].map((part) => `blocks.${l}.mlp.${part}`) as [
+      string,
+      string,
+      string,
+    ];
+    return {
+      ln1: param(`blocks.${l}.ln1.w`),
+      wQkv: param(`blocks.${l}.attn.W_QKV`),
+      wO: param(`blocks.${l}.attn.W_O`),
+      ln2: param(`blocks.${l}.ln2.w`),
+      mlp: {
+        router: param(`blocks.${l}.mlp.W_router`),
+        experts: {
+          gate: param(gate),
+          up: param(up),
+          down: param(down),
+          one: (e) => ({ gate: expert(gate, e), up: expert(up, e), down: expert(down, e) }),
+        },
+      },
+    };
+  };
+  return {
+    embed: param("embed.W_E"),
+    blocks: Array.from({ length: config.nLayers }, (_, l) => block(l)),
+    lnFinal: param("ln_final.w"),
+    unembed: param("unembed.W_U"),
+  };
+}

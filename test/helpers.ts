@@ -1,0 +1,86 @@
+import * as tf from "@tensorflow/tfjs";
+import { expect } from "vitest";
+import type { ModelConfig } from "../lib/config.ts";
+import { MoeModel } from "../lib/model.ts";
+import { paramShapes } from "../lib/params.ts";
+
+/** A DBRX-shaped model small enough to follow by hand. */
+export const TINY: ModelConfig = {
+  family: "dbrx",
+  nLayers: 2,
+  dModel: 16,
+  nHeads: 4,
+  nKvHeads: 2,
+  dHead: 4,
+  dVocab: 23,
+  nCtx: 32,
+  normEps: 1e-5,
+  ropeBase: 500000,
+  clipQkv: 8,
+  mlp: {
+    kind: "moe",
+    nExperts: 5,
+    topK: 2,
+    dFf: 6,
+    gating: { kind: "softmaxThenTopK", normalize: 1 },
+    loadBalanceWeight: 0.05,
+  },
+};
+
+/** A small seeded generator of uniform numbers in [0, 1) (mulberry32). */
+export function seeded(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let t = state;
+    t = Math.imul(t ^ (t >>> 15), t | 1);
+    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
+    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+/** Parameters of a model: matrices uniform with variance 1/fan-in (times `gain`²), norm gains in [0.5, 1.5). */
+export function randomParams(config: ModelConfig, seed: number, gain = 1): Map<string, tf.Tensor> {
+  const random = seeded(seed);
+  const params = new Map<string, tf.Tensor>();
+  for (const [name, shape] of paramShapes(config)) {
+    const size = shape.reduce((a, b) => a * b, 1);
+    const half = gain * Math.sqrt(3 / (name === "embed.W_E" ? 1 : shape.at(-2)!));
+    const draw = shape.length === 1 ? () => 0.5 + random() : () => (2 * random() - 1) * half;
+    params.set(name, tf.tensor(Float32Array.from({ length: size }, draw), shape));
+  }
+  return params;
+}
+
+export function randomModel(config: ModelConfig = TINY, seed = 1, gain = 1): MoeModel {
+  return new MoeModel(config, randomParams(config, seed, gain));
+}
+
+/** Largest relative difference, on the scale of the expected values' largest magnitude. */
+export function relativeError(actual: ArrayLike<number>, expected: ArrayLike<number>): number {
+  expect(actual.length).toBe(expected.length);
+  let scale = 0;
+  let worst = 0;
+  for (let i = 0; i < expected.length; i++) {
+    const e = expected[i]!;
+    if (Number.isFinite(e)) scale = Math.max(scale, Math.abs(e));
+  }
+  for (let i = 0; i < expected.length; i++) {
+    const difference = actual[i] === expected[i] ? 0 : Math.abs(actual[i]! - expected[i]!);
+    if (!(difference <= worst)) worst = difference;
+  }
+  return worst / (scale || 1);
+}
+
+/** The one tensor comparison: same shape, and values within `tolerance` of the largest expected magnitude. */
+export function expectClose(actual: tf.Tensor, expected: tf.Tensor, tolerance = 1e-5): void {
+  expect(actual.shape).toEqual(expected.shape);
+  expect(relativeError(actual.dataSync(), expected.dataSync())).toBeLessThanOrEqual(tolerance);
+}
+
+/** Runs `body` and expects it to leave as many tensors as it found. */
+export function expectNoLeak(body: () => void): void {
+  const before = tf.memory().numTensors;
+  body();
+  expect(tf.memory().numTensors).toBe(before);
+}
