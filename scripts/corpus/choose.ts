@@ -1,0 +1,36 @@
+import { sha256 } from "./archives.ts";
+import type { Document } from "./document.ts";
+
+/** A number in 0..1 that depends on nothing but the document's source and name. */
+function lot({ source, name }: Pick<Document, "source" | "name">): number {
+  return Number.parseInt(sha256(`${source}\n${name}`).slice(0, 8), 16) / 2 ** 32;
+}
+
+/** The share of documents held out from training. */
+export const HELD_OUT = 0.045;
+
+/** Whether a document is held out: decided by its source and name alone, so that a rebuilt corpus splits alike. */
+export function isHeldOut(document: Pick<Document, "source" | "name">): boolean {
+  return lot(document) < HELD_OUT;
+}
+
+/** Documents longer than this, in bytes, would outweigh the others of their kind. */
+const LONGEST = 48_000;
+
+/**
+ * As many documents as fit into `most` bytes, in their own order. Which ones stay where not all fit has nothing to do
+ * with which are held out.
+ */
+export function selected(documents: readonly Document[], most: number): Document[] {
+  const fitting = documents.filter(({ text }) => Buffer.byteLength(text) <= LONGEST);
+  const spread = (document: Document): number => (lot(document) * 997) % 1;
+  const kept = new Set<Document>();
+  let used = 0;
+  for (const document of fitting.toSorted((a, b) => spread(a) - spread(b))) {
+    const size = Buffer.byteLength(document.text);
+    if (used + size > most) continue;
+    used += size;
+    kept.add(document);
+  }
+  return fitting.filter((document) => kept.has(document));
+}
