@@ -14,13 +14,24 @@ export type BackendName = (typeof BACKENDS)[number];
 // Loading by require is synchronous, so nobody runs between a package making itself current and our undoing it.
 const require = createRequire(import.meta.url);
 
-/** What tfjs keeps about backends; it offers no public way to load one without making it current. */
+/** What tfjs keeps about backends; it offers no public way to have one ready without making it current. */
 interface Engine {
   backendName: string | undefined;
   backendInstance: tf.KernelBackend | null;
   initializeBackend(name: string): { success: boolean | Promise<boolean> };
 }
 const engine = tf.engine() as unknown as Engine;
+
+/** Runs a synchronous function that may change the current backend, and changes it back. */
+function keepingCurrent<T>(f: () => T): T {
+  const { backendName, backendInstance } = engine;
+  try {
+    return f();
+  } finally {
+    engine.backendName = backendName;
+    engine.backendInstance = backendInstance;
+  }
+}
 
 function loadTensorflow(): void {
   // tfjs-node 4.22 calls two functions of node:util that Node 23 removed.
@@ -56,35 +67,50 @@ const LOADERS: Record<BackendName, () => void | Promise<void>> = {
 };
 
 const HELP: Record<BackendName, string> = {
-  tensorflow: "npm run setup builds @tensorflow/tfjs-node, or choose wasm",
-  wasm: "npm install brings @tensorflow/tfjs-backend-wasm, or choose cpu",
-  cpu: "npm install brings @tensorflow/tfjs",
+  tensorflow: "`npm run setup` builds @tensorflow/tfjs-node; wasm works without it",
+  wasm: "`npm install` brings @tensorflow/tfjs-backend-wasm; cpu works without it",
+  cpu: "`npm install` brings @tensorflow/tfjs",
 };
 
 const loading = new Map<BackendName, Promise<void>>();
+const loaded = new Map<BackendName, tf.KernelBackend>();
 
 async function load(name: BackendName): Promise<void> {
-  const { backendName, backendInstance } = engine;
   try {
-    await LOADERS[name]();
-    void tf.setBackend(name); // runs the kernels' set-up, at once
+    await keepingCurrent(LOADERS[name]);
+    void keepingCurrent(() => tf.setBackend(name)); // sets its kernels up, before it returns
+    loaded.set(name, tf.findBackend(name));
   } catch (cause) {
     const why = (cause instanceof Error ? cause.message : String(cause)).split("\n")[0];
     throw new ConfigError(`backend: ${name} must load, got "${why}"; ${HELP[name]}`, { cause });
-  } finally {
-    engine.backendName = backendName;
-    engine.backendInstance = backendInstance;
   }
 }
 
 /**
- * Loads a backend, so that {@link onBackend} can run on it, without making it current.
+ * Makes a backend ready for {@link onBackend} without making it current.
  * @throws ConfigError that says why it does not load and what would help
  */
 export async function loadBackend(name: BackendName): Promise<void> {
   const started = loading.get(name) ?? load(name);
   loading.set(name, started);
   await started;
+}
+
+/**
+ * Makes a backend current: the given one, else the one that MOESCOPE_BACKEND names, else the first that loads.
+ * @returns the backend's name
+ * @throws ConfigError for a name that is none of the three, and for a chosen backend that does not load
+ * @example await useBackend() // "tensorflow" where tfjs-node is installed, else "wasm"
+ */
+export async function useBackend(name?: BackendName): Promise<BackendName> {
+  const forced = process.env["MOESCOPE_BACKEND"];
+  if (name !== undefined) return select(checkName("useBackend", name));
+  if (forced) return select(checkName("MOESCOPE_BACKEND", forced));
+  try {
+    return await select("tensorflow");
+  } catch {
+    return select("wasm").catch(() => select("cpu"));
+  }
 }
 
 function checkName(where: string, name: string): BackendName {
@@ -94,24 +120,6 @@ function checkName(where: string, name: string): BackendName {
   return known;
 }
 
-/**
- * Makes a backend current: the given one, else the one that MOESCOPE_BACKEND names, else the first that loads.
- * @returns the backend's name
- * @throws ConfigError for a name that is none of the three, and for a chosen backend that does not load
- */
-export async function useBackend(name?: BackendName): Promise<BackendName> {
-  const forced = process.env["MOESCOPE_BACKEND"];
-  if (name !== undefined) return select(checkName("useBackend", name));
-  if (forced) return select(checkName("MOESCOPE_BACKEND", forced));
-  for (const candidate of BACKENDS.slice(0, -1))
-    try {
-      return await select(candidate);
-    } catch {
-      // The next one is slower but does the same.
-    }
-  return select("cpu");
-}
-
 async function select(name: BackendName): Promise<BackendName> {
   await loadBackend(name);
   if (engine.backendName !== name) await tf.setBackend(name);
@@ -119,22 +127,20 @@ async function select(name: BackendName): Promise<BackendName> {
 }
 
 /**
- * Runs a synchronous function with a loaded backend current, and then the one that was.
- * A tensor that an op of another backend reads moves there: weights used by two backends are to be held twice.
- * @throws ConfigError for a backend that {@link loadBackend} has not loaded
+ * Runs a synchronous function with another backend current.
+ * A tensor read by an op of another backend moves there: weights that two backends use are to be held twice.
+ * @throws ConfigError for a backend that is not ready
+ * @example
+ * await loadBackend("wasm");
+ * const squares = onBackend("wasm", () => tf.tensor1d([1, 2, 3]).square());
  */
 export function onBackend<T>(name: BackendName, f: () => T): T {
-  const { backendName, backendInstance } = engine;
-  const wanted = loading.has(name) ? tf.findBackend(name) : null;
-  if (!wanted)
-    throw new ConfigError(`onBackend: the backend must have been loaded with loadBackend, got ${shown(name)}`);
-  // Setting the two fields takes nanoseconds; tf.setBackend would set every kernel up again, which takes 1 ms.
-  engine.backendName = name;
-  engine.backendInstance = wanted;
-  try {
+  const backend = loaded.get(name);
+  if (!backend) throw new ConfigError(`onBackend: ${name} must be loaded first: await loadBackend("${name}")`);
+  return keepingCurrent(() => {
+    // Two fields take nanoseconds to set; tf.setBackend sets every kernel up again, which takes a millisecond.
+    engine.backendName = name;
+    engine.backendInstance = backend;
     return f();
-  } finally {
-    engine.backendName = backendName;
-    engine.backendInstance = backendInstance;
-  }
+  });
 }
