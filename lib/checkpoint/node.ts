@@ -29,7 +29,7 @@ export async function fileSource(path: string): Promise<ByteSource> {
   try {
     // Asked before opening: to open a pipe would wait for its writer.
     const found = await stat(path);
-    if (!found.isFile()) throw new Error("something that is no file");
+    if (!found.isFile()) throw new Error("something else");
     byteLength = found.size;
     handle = await open(path, "r");
   } catch (cause) {
@@ -130,7 +130,7 @@ export async function writeSafetensors(
     }
     await rename(temporary, path);
   } catch (cause) {
-    await rm(temporary, { force: true });
+    await rm(temporary, { force: true }).catch(() => {}); // what failed first is what to report
     throw refused(path, "must be writable", cause);
   }
 }

@@ -16,7 +16,7 @@ export function fileOf(header: string | object, data: Uint8Array | number = 0, l
 }
 
 /** A source that keeps which ranges were asked of it. */
-export function countingSource(source: ByteSource): ByteSource & { reads: [start: number, end: number][] } {
+export function countingSource<S extends ByteSource>(source: S): S & { reads: [start: number, end: number][] } {
   const reads: [number, number][] = [];
   return {
     ...source,
