@@ -1,0 +1,30 @@
+/**
+ * Trains the tokenizer on the corpus: `npx tsx scripts/tokenizer.ts [pieces]` (4096 unless told). Reads
+ * `.cache/corpus/train`, writes `.cache/corpus/tokenizer.json`.
+ */
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { trainBpe } from "../lib/train/bpe.ts";
+import { type Document, KINDS } from "./corpus/document.ts";
+
+const CORPUS = join(import.meta.dirname, "../.cache/corpus");
+
+function texts(part: "train" | "heldout", kind: string): string[] {
+  const lines = readFileSync(join(CORPUS, part, `${kind}.jsonl`), "utf8")
+    .trimEnd()
+    .split("\n");
+  return lines.map((line) => (JSON.parse(line) as Document).text);
+}
+
+const started = performance.now();
+const json = trainBpe(
+  KINDS.flatMap((kind) => texts("train", kind)),
+  {
+    vocabSize: Number(process.argv[2] ?? 4096),
+    onProgress: (merges, of) => process.stderr.write(`\r${merges} of ${of} merges`),
+  },
+);
+writeFileSync(join(CORPUS, "tokenizer.json"), `${JSON.stringify(json, null, 1)}\n`);
+console.log(
+  `\n${Object.keys(json.model.vocab).length} pieces in ${((performance.now() - started) / 1000).toFixed(1)} s`,
+);
