@@ -6,7 +6,7 @@ import { root, run, SetupError } from "./run.mjs";
 
 const DIST = join(root, "dist");
 const STAMP = join(DIST, ".sources");
-const SOURCES = ["lib", "viz", "package-lock.json", "tsconfig.json", "tsconfig.build.json", "scripts/bundle.mjs"];
+const SOURCES = ["lib", "viz", "package-lock.json", "tsconfig.json", "tsconfig.build.json"];
 
 /** Changes when a source file is added, removed, renamed or saved. */
 function sourcesDigest() {
@@ -20,18 +20,16 @@ function sourcesDigest() {
   return hash.digest("hex");
 }
 
-/** Builds dist/ afresh: the package as JavaScript and declarations, then what the figures run in a browser. */
+/** Builds dist/ afresh, the package as JavaScript and declarations, when a source has changed. */
 export async function build(say) {
   const digest = sourcesDigest();
   if (existsSync(STAMP) && readFileSync(STAMP, "utf8") === digest) return "dist is up to date";
   say("compiling lib and viz to dist");
   rmSync(DIST, { recursive: true, force: true });
-  for (const args of [["node_modules/typescript/bin/tsc", "-p", "tsconfig.build.json"], ["scripts/bundle.mjs"]]) {
-    if (!existsSync(join(root, args[0]))) continue;
-    const { ok, output, log } = await run("build", process.execPath, args);
-    if (!ok)
-      throw new SetupError(`${args[0]} failed; see ${log}\n${output.split("\n").slice(0, 10).join("\n")}`.trim());
-  }
+  const tsc = join(root, "node_modules", "typescript", "bin", "tsc");
+  const { ok, output, log } = await run("build", process.execPath, [tsc, "-p", "tsconfig.build.json"]);
+  if (!ok)
+    throw new SetupError(`the compiler refuses the sources; see ${log}\n${output.split("\n", 10).join("\n")}`.trim());
   const { bin } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
   for (const file of Object.values(bin)) if (existsSync(join(root, file))) chmodSync(join(root, file), 0o755);
   writeFileSync(STAMP, digest);

@@ -12,7 +12,6 @@ export const jupyterEnv = {
   JUPYTER_PATH: "",
   JUPYTER_CONFIG_PATH: "",
   IPYTHONDIR: join(HOME, "ipython"),
-  PYTHONWARNINGS: "ignore",
 };
 
 /** Generated, because a kernel starts in its notebook's folder and so needs absolute paths. */
@@ -28,9 +27,10 @@ const FILES = {
     display_name: "TypeScript",
     language: "typescript",
   },
-  // Light or dark as the system is.
+  // Light or dark as the system is, and no question about news at the first start.
   "config/labconfig/default_setting_overrides.json": {
     "@jupyterlab/apputils-extension:themes": { "adaptive-theme": true },
+    "@jupyterlab/apputils-extension:notification": { fetchNews: "false", checkForUpdates: false },
   },
 };
 

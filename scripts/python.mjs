@@ -65,6 +65,8 @@ export async function preparePython(say) {
     rmSync(FOLDER, { recursive: true, force: true });
     const made = await run("venv", python.command, ["-m", "venv", FOLDER]);
     if (!made.ok) throw new SetupError(`.venv cannot be made: ${diagnose(made.output)}; see ${made.log}`);
+    // JupyterLab runs scripts of its own with Node; our package.json would make Node take them for ES modules.
+    writeFileSync(join(FOLDER, "package.json"), '{ "type": "commonjs" }\n');
   }
   say("installing JupyterLab, nbclient and nbconvert into .venv (about a minute)");
   await pipInstall(["-r", requirements]);

@@ -1,5 +1,5 @@
 // Plain JavaScript without dependencies, like the set-up that it begins with.
-import { existsSync, openSync, readdirSync, readFileSync } from "node:fs";
+import { copyFileSync, existsSync, openSync, readdirSync, readFileSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { main, readArguments } from "./command.mjs";
@@ -31,11 +31,13 @@ function findNotebook(asked) {
 }
 
 async function execute(notebook) {
-  const result = values.save ? notebook : join(root, ".cache", "executed", basename(notebook));
+  const result = join(root, ".cache", "executed", basename(notebook));
   console.log(`running ${shown(notebook)}`);
   const args = [join(root, "scripts", "execute.py"), notebook, result];
   const code = await start(venvPython, args, { env: jupyterEnv }).ended;
-  console.log(`${code === 0 ? "the result is in" : "what ran before the failure is in"} ${shown(result)}`);
+  const saved = values.save && code === 0;
+  if (saved) copyFileSync(result, notebook);
+  console.log(`${code === 0 ? "the result is in" : "what ran is in"} ${shown(saved ? notebook : result)}`);
   return code;
 }
 
