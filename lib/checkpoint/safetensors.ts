@@ -19,11 +19,17 @@ export interface SafetensorsHeader {
   metadata: Readonly<Record<string, string>>;
 }
 
-/** 200,000 tensors with long names fit; parsing a hostile text of this length takes some 0.5 GB, not all memory. */
-export const MAX_HEADER_BYTES = 1 << 25;
-
 /** The largest public models keep some 150,000 tensors in all their files together. */
 export const MAX_TENSORS = 1 << 18;
+
+/** Room for {@link MAX_TENSORS} tensors with names and numbers of the usual length. */
+export const MAX_HEADER_BYTES = 1 << 25;
+
+/** Punctuation of one tensor's entry of up to 6 dimensions; parsed text takes memory by its punctuation. */
+const TENSOR_MARKS = 16;
+
+/** Punctuation of one tensor's line in an index, with as much again to spare. */
+const INDEX_MARKS = 4;
 
 /** What PyTorch and NumPy can hold. */
 const MAX_RANK = 64;
@@ -47,40 +53,55 @@ function isCount(value: unknown): value is number {
   return Number.isSafeInteger(value) && (value as number) >= 0;
 }
 
-/** Every key of a JSON object's own level, in order, repeated ones too (`JSON.parse` keeps only the last of them). */
-function* keysOf(json: string): Generator<string> {
+/** Counts the punctuation of what may be JSON, and the names of its outermost object, repeated ones too. */
+function census(json: string): { marks: number; names: number } {
+  let marks = 0;
+  let names = 0;
   let depth = 0;
-  let isKey = false;
   for (let i = 0; i < json.length; i++) {
     const c = json[i];
-    if (c === "{" || c === "[") isKey = ++depth === 1;
-    else if (c === "}" || c === "]") depth--;
-    else if (c === ",") isKey = depth === 1;
-    else if (c === '"') {
-      const start = i;
-      for (i++; json[i] !== '"'; i++) if (json[i] === "\\") i++;
-      if (isKey) yield JSON.parse(json.slice(start, i + 1)) as string;
-      isKey = false;
+    if (c === '"') {
+      for (i++; i < json.length && json[i] !== '"'; i++) if (json[i] === "\\") i++;
+    } else if (c === "{" || c === "[") {
+      marks++;
+      depth++;
+    } else if (c === "}" || c === "]") depth--;
+    else if (c === "," || c === ":") {
+      marks++;
+      if (c === ":" && depth === 1) names++;
     }
   }
+  return { marks, names };
 }
 
-/** Decodes a JSON object, refusing repeated keys. The result may have an own key `__proto__`, like any other. */
-function parseObject(where: string, bytes: Uint8Array): Record<string, unknown> {
+/**
+ * Decodes a JSON object of not too many parts, refusing repeated names of its own level, of which `JSON.parse` would
+ * silently keep the last. The result may have an own key `__proto__`, like any other.
+ */
+function parseObject(where: string, bytes: Uint8Array, marksPerTensor: number): Record<string, unknown> {
+  const refuse = (instead: string, cause?: unknown): never => {
+    throw new CheckpointError(`${where} must be a JSON object, got ${instead}`, { cause });
+  };
   let json: string;
-  let value: unknown;
   try {
     json = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch (cause) {
+    return refuse("bytes that are not UTF-8", cause);
+  }
+  const { marks, names } = census(json);
+  const most = MAX_TENSORS + 1;
+  if (names > most || marks > most * marksPerTensor)
+    throw new CheckpointError(`${where} must describe at most ${MAX_TENSORS} tensors, got more`);
+  let value: unknown;
+  try {
     value = JSON.parse(json);
   } catch (cause) {
-    throw new CheckpointError(`${where} must be a JSON object, got text that is not JSON`, { cause });
+    return refuse("text that is not JSON", cause);
   }
-  if (!isObject(value)) throw new CheckpointError(`${where} must be a JSON object, got ${found(value)}`);
-  const seen = new Set<string>();
-  for (const key of keysOf(json)) {
-    if (seen.has(key)) throw new CheckpointError(`${where} must name everything once, got ${shown(key)} twice`);
-    seen.add(key);
-  }
+  if (!isObject(value)) return refuse(found(value));
+  const different = Object.keys(value).length;
+  if (different !== names)
+    throw new CheckpointError(`${where} must give each name once, got ${names} names of which ${different} differ`);
   return value;
 }
 
@@ -149,13 +170,11 @@ export async function readHeader(source: ByteSource): Promise<SafetensorsHeader>
   const { __metadata__: metadata = {}, ...entries } = parseObject(
     `${source.name}: header`,
     await source.read(8, dataStart),
+    TENSOR_MARKS,
   );
   if (!isObject(metadata) || !Object.values(metadata).every((value) => typeof value === "string"))
     throw new CheckpointError(`${source.name}: __metadata__ must be an object of texts, got ${found(metadata)}`);
-  const names = Object.keys(entries);
-  if (names.length > MAX_TENSORS)
-    throw new CheckpointError(`${source.name}: file must have at most ${MAX_TENSORS} tensors, got ${names.length}`);
-  const tensors = names
+  const tensors = Object.keys(entries)
     .map((name) => checkTensor(`${source.name}: tensor ${shown(name)}`, name, entries[name], dataStart))
     .sort((a, b) => a.start - b.start || a.end - b.end);
   checkLayout(source, dataStart, tensors);
@@ -177,12 +196,15 @@ export async function readIndex(source: ByteSource): Promise<Map<string, string>
     throw new CheckpointError(
       `${source.name}: index must be at most ${MAX_HEADER_BYTES} bytes long, got ${source.byteLength}`,
     );
-  const { weight_map: map } = parseObject(`${source.name}: index`, await source.read(0, source.byteLength));
+  const { weight_map: map } = parseObject(
+    `${source.name}: index`,
+    await source.read(0, source.byteLength),
+    INDEX_MARKS,
+  );
   if (!isObject(map))
     throw new CheckpointError(`${source.name}: weight_map must be an object of tensor and file, got ${found(map)}`);
   const files = Object.entries(map);
-  if (files.length === 0 || files.length > MAX_TENSORS)
-    throw new CheckpointError(`${source.name}: weight_map must name 1 to ${MAX_TENSORS} tensors, got ${files.length}`);
+  if (files.length === 0) throw new CheckpointError(`${source.name}: weight_map must name some tensors, got none`);
   for (const [tensor, file] of files)
     if (typeof file !== "string" || !SHARD_NAME.test(file))
       throw new CheckpointError(

@@ -121,12 +121,18 @@ describe("a bad file", () => {
     ["has an empty header", fileOf(""), "header must be a JSON object, got text that is not JSON"],
     ["has no JSON", fileOf("{'a': 1}"), "header must be a JSON object, got text that is not JSON"],
     ["begins with a byte order mark", fileOf("\ufeff{}"), "header must be a JSON object, got text that is not JSON"],
+    ["is not UTF-8", fileOf("{}").fill(0xff, 8), "header must be a JSON object, got bytes that are not UTF-8"],
+    [
+      "opens millions of objects",
+      fileOf(`{"a":[${"{},".repeat(3_000_000)}{}]}`),
+      "header must describe at most 262144 tensors, got more",
+    ],
     ["holds an array", fileOf("[]"), "header must be a JSON object, got []"],
     ["holds null", fileOf("null"), "header must be a JSON object, got null"],
     [
       "names a tensor twice",
       fileOf('{"a":{"dtype":"I8","shape":[1],"data_offsets":[0,1]},"\\u0061":{}}', 1),
-      'header must name everything once, got "a" twice',
+      "header must give each name once, got 2 names of which 1 differ",
     ],
     [
       "has metadata that is no text",
@@ -240,13 +246,13 @@ describe("a bad file", () => {
   });
 
   test("with more tensors than any model has is refused", async () => {
-    const entries = Array.from({ length: MAX_TENSORS + 1 }, (_, i) => `"${i}":0`);
+    const entries = Array.from({ length: MAX_TENSORS + 2 }, (_, i) => `"${i}":0`);
     const text = new TextEncoder().encode(`{${entries.join(",")}}`);
     const file = new Uint8Array(8 + text.length);
     new DataView(file.buffer).setUint32(0, text.length, true);
     file.set(text, 8);
     expect(await failure(readHeader(memorySource("x.safetensors", file)))).toBe(
-      "x.safetensors: file must have at most 262144 tensors, got 262145",
+      "x.safetensors: header must describe at most 262144 tensors, got more",
     );
   });
 
@@ -297,9 +303,7 @@ describe("an index", () => {
     expect(await failure(index('{"weight_map":[]}'))).toBe(
       "index.json: weight_map must be an object of tensor and file, got []",
     );
-    expect(await failure(index('{"weight_map":{}}'))).toBe(
-      "index.json: weight_map must name 1 to 262144 tensors, got 0",
-    );
+    expect(await failure(index('{"weight_map":{}}'))).toBe("index.json: weight_map must name some tensors, got none");
     const huge = countingSource({ ...memorySource("index.json", new Uint8Array(0)), byteLength: 2 ** 40 });
     expect(await failure(readIndex(huge))).toBe(
       "index.json: index must be at most 33554432 bytes long, got 1099511627776",
