@@ -8,10 +8,16 @@ export interface ByteSource {
    * The caller only reads them and keeps none.
    */
   read(start: number, end: number): Promise<Uint8Array>;
-  close?(): Promise<void>;
+  /** Releases what reading needs, such as an open file. */
+  close(): Promise<void>;
 }
 
 /** Bytes that are in memory already; reads are views, not copies. */
 export function memorySource(name: string, bytes: Uint8Array): ByteSource {
-  return { name, byteLength: bytes.length, read: async (start, end) => bytes.subarray(start, end) };
+  return {
+    name,
+    byteLength: bytes.length,
+    read: async (start, end) => bytes.subarray(start, end),
+    close: async () => {},
+  };
 }

@@ -1,7 +1,7 @@
 import { CheckpointError, listed, shown } from "../errors.ts";
 import type { ByteSource } from "./bytes.ts";
 import { type Convert, DTYPE_BITS, type Dtype, TO_FLOAT32, TO_INT32 } from "./dtype.ts";
-import { MAX_TENSORS, readHeader, type TensorInfo } from "./safetensors.ts";
+import { readHeader, type TensorInfo } from "./safetensors.ts";
 
 /** A tensor and the file that holds it. */
 export interface StoredTensor extends TensorInfo {
@@ -55,12 +55,20 @@ export class Checkpoint {
   /** The folder or file, for messages. */
   readonly name: string;
   readonly tensors: ReadonlyMap<string, StoredTensor>;
+  /** Free texts in the files' headers; where two files differ, the later one's. */
+  readonly metadata: Readonly<Record<string, string>>;
   readonly info: CheckpointInfo;
   readonly #sources: readonly ByteSource[];
 
-  constructor(name: string, tensors: ReadonlyMap<string, StoredTensor>, sources: readonly ByteSource[]) {
+  constructor(
+    name: string,
+    tensors: ReadonlyMap<string, StoredTensor>,
+    metadata: Readonly<Record<string, string>>,
+    sources: readonly ByteSource[],
+  ) {
     this.name = name;
     this.tensors = tensors;
+    this.metadata = metadata;
     this.#sources = sources;
     const dtypes: CheckpointInfo["dtypes"] = {};
     for (const { dtype } of tensors.values()) dtypes[dtype] = (dtypes[dtype] ?? 0) + 1;
@@ -103,7 +111,7 @@ export class Checkpoint {
 
   /** Closes the files; nothing can be read afterwards. */
   async close(): Promise<void> {
-    for (const source of this.#sources) await source.close?.();
+    await Promise.all(this.#sources.map((source) => source.close()));
   }
 
   async #read<A>(
@@ -154,8 +162,11 @@ export async function openCheckpoint(
   index?: ReadonlyMap<string, string>,
 ): Promise<Checkpoint> {
   const tensors = new Map<string, StoredTensor>();
-  for (const [file, source] of files)
-    for (const tensor of (await readHeader(source)).tensors.values()) {
+  const metadata: Record<string, string> = {};
+  for (const [file, source] of files) {
+    const header = await readHeader(source);
+    Object.assign(metadata, header.metadata);
+    for (const tensor of header.tensors.values()) {
       const where = `${source.name}: tensor ${shown(tensor.name)}`;
       const other = tensors.get(tensor.name);
       if (other !== undefined)
@@ -167,12 +178,11 @@ export async function openCheckpoint(
         );
       tensors.set(tensor.name, { ...tensor, source });
     }
+  }
   for (const [tensor, file] of index ?? [])
     if (!tensors.has(tensor))
       throw new CheckpointError(
         `${name}: tensor ${shown(tensor)} must be in ${file} by the index, got a file without it`,
       );
-  if (tensors.size > MAX_TENSORS)
-    throw new CheckpointError(`${name}: checkpoint must have at most ${MAX_TENSORS} tensors, got ${tensors.size}`);
-  return new Checkpoint(name, tensors, [...files.values()]);
+  return new Checkpoint(name, tensors, metadata, [...files.values()]);
 }

@@ -65,7 +65,7 @@ async function openIndex(path: string): Promise<Map<string, string>> {
   try {
     return await readIndex(source);
   } finally {
-    await source.close?.();
+    await source.close();
   }
 }
 
@@ -80,7 +80,7 @@ async function openFiles(
     for (const [file, path] of paths) sources.set(file, await fileSource(path));
     return await openCheckpoint(name, sources, index);
   } catch (error) {
-    for (const source of sources.values()) await source.close?.();
+    await Promise.all([...sources.values()].map((source) => source.close()));
     throw error;
   }
 }

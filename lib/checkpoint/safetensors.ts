@@ -49,7 +49,7 @@ function isObject(value: unknown): value is Record<string, unknown> {
 }
 
 /** A size or an offset: a whole number from 0 on that a double holds exactly. */
-function isCount(value: unknown): value is number {
+export function isCount(value: unknown): value is number {
   return Number.isSafeInteger(value) && (value as number) >= 0;
 }
 
@@ -89,8 +89,7 @@ function parseObject(where: string, bytes: Uint8Array, marksPerTensor: number): 
     return refuse("bytes that are not UTF-8", cause);
   }
   const { marks, names } = census(json);
-  const most = MAX_TENSORS + 1;
-  if (names > most || marks > most * marksPerTensor)
+  if (names > MAX_TENSORS || marks > MAX_TENSORS * marksPerTensor)
     throw new CheckpointError(`${where} must describe at most ${MAX_TENSORS} tensors, got more`);
   let value: unknown;
   try {

@@ -1,6 +1,6 @@
 import { CheckpointError, ShapeError, shown } from "../errors.ts";
 import { DTYPE_BITS, toBF16 } from "./dtype.ts";
-import { MAX_HEADER_BYTES } from "./safetensors.ts";
+import { isCount, MAX_HEADER_BYTES } from "./safetensors.ts";
 
 /** A tensor to be written; BF16 is rounded from float32, to nearest and ties to even. */
 export type TensorData = {
@@ -13,13 +13,15 @@ const CHUNK_VALUES = 1 << 21;
 
 function checkTensors(tensors: readonly TensorData[]): void {
   const seen = new Set<string>();
-  for (const { name, shape, data } of tensors) {
+  for (const { name, dtype, shape, data } of tensors) {
     const where = `safetensors: tensor ${shown(name)}`;
     if (name === "__metadata__") throw new RangeError(`${where}: name must be another, for the format keeps it`);
     if (seen.has(name)) throw new RangeError(`${where}: name must be given once, got it twice`);
     seen.add(name);
-    if (shape.reduce((product, size) => product * size, 1) !== data.length)
-      throw new ShapeError(`${where}: data must fill its shape ${shown(shape)}, got ${data.length} values`);
+    const [expected, actual] = [dtype === "I32" ? "Int32Array" : "Float32Array", data[Symbol.toStringTag]];
+    if (actual !== expected) throw new TypeError(`${where}: data must be a ${expected} for ${dtype}, got ${actual}`);
+    const holds = shape.every(isCount) && shape.reduce((product, size) => product * size, 1) === data.length;
+    if (!holds) throw new ShapeError(`${where}: shape must hold the ${data.length} values given, got ${shown(shape)}`);
   }
 }
 
@@ -53,7 +55,8 @@ function* pieces(header: Uint8Array, tensors: readonly TensorData[]): Generator<
  * The bytes of a safetensors file, piece by piece: values are copied only where they are rounded.
  * Wider types come first, so that every value is aligned, as PyTorch's reader requires.
  * @param metadata free texts; never needed to read the tensors
- * @throws ShapeError where data does not fill its shape; RangeError for a name that can't be; before the first piece
+ * @throws ShapeError where shape and data differ, TypeError for data of another type, RangeError for a name that can't
+ * be: all before the first piece
  * @example const file = Buffer.concat([...encodeSafetensors([{ name: "x", dtype: "F32", shape: [2], data }])]);
  */
 export function encodeSafetensors(

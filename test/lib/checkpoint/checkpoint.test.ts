@@ -12,7 +12,7 @@ function endlessSource(dtype: string, shape: number[], bytes: number): ByteSourc
   const head = fileOf({ w: { dtype, shape, data_offsets: [0, bytes] } });
   const read = async (start: number, end: number): Promise<Uint8Array> =>
     Uint8Array.from({ length: end - start }, (_, i) => head[start + i] ?? patternAt(start + i - head.length));
-  return { name: "endless", byteLength: head.length + bytes, dataStart: head.length, read };
+  return { name: "endless", byteLength: head.length + bytes, dataStart: head.length, read, close: async () => {} };
 }
 /** Element n as bfloat16 is 0x40 in its high byte, and n modulo 251 in its low one. */
 const patternAt = (byte: number) => (byte % 2 === 1 ? 0x40 : (byte / 2) % 251);
@@ -45,9 +45,11 @@ describe("a file that PyTorch wrote", () => {
     expect([...(await checkpoint.readInt32("int64", [1, 2]))]).toEqual(golden.integers["int64"]!.slice(3));
   });
 
-  test("is summed up in its info", async () => {
+  test("is summed up in its info and metadata", async () => {
     const source = goldenSource();
-    expect((await checkpointOf(source)).info).toEqual({
+    const { info, metadata } = await checkpointOf(source);
+    expect(metadata).toEqual({ format: "pt", note: "naïve ✓" });
+    expect(info).toEqual({
       files: 1,
       tensors: 14,
       bytes: source.byteLength,
@@ -139,15 +141,19 @@ describe("reading", () => {
     expect(() => empty.tensor("a")).toThrow(new CheckpointError('empty: no tensor is called "a"; it has none at all'));
   });
 
-  test("a failing read fails the call, and no read is left to fail unheard", async () => {
-    const source = endlessSource("U32", [3, 2 ** 20], 3 * 2 ** 22);
+  test.each([
+    ["U32", "disk: gone"],
+    ["I64", 'endless: tensor "w": values must fit in 32 bits'], // the first chunk fails before the second is awaited
+  ])("a failing read of %s fails the call, and is never left to fail unheard", async (dtype, message) => {
+    const source = endlessSource(dtype, [3 * 2 ** 20], 3 * 2 ** 20 * (dtype === "U32" ? 4 : 8));
     let reads = 0;
     const failing = {
       ...source,
       read: (start: number, end: number) =>
         ++reads > 3 ? Promise.reject(new CheckpointError("disk: gone")) : source.read(start, end),
     };
-    await expect((await checkpointOf(failing)).readInt32("w")).rejects.toThrow("disk: gone");
+    await expect((await checkpointOf(failing)).readInt32("w")).rejects.toThrow(message);
+    expect(reads).toBe(4); // header length, header, two chunks
   });
 });
 

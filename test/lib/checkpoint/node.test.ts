@@ -184,7 +184,7 @@ test("a file that shrinks while it is open is an error, not zeros", async () => 
 
 test("a closed file is an error", async () => {
   const source = await fileSource(fileURLToPath(goldenPath));
-  await source.close?.();
+  await source.close();
   await expect(source.read(0, 8)).rejects.toThrow(/: bytes 0 to 8 must be readable, got .*closed/);
 });
 

@@ -65,9 +65,16 @@ test("values come in pieces that are views, or small where they are rounded", ()
 });
 
 describe("wrong input is refused before the first byte", () => {
-  test("data that does not fill its shape", () => {
-    expect(() => encodeSafetensors([{ name: "a", dtype: "F32", shape: [2, 2], data: floats }])).toThrow(
-      new ShapeError('safetensors: tensor "a": data must fill its shape [2,2], got 6 values'),
+  test.each([[[2, 2]], [[-2, -3]], [[12, 0.5]], [[]]])("shape %j for six values", (shape) => {
+    expect(() => encodeSafetensors([{ name: "a", dtype: "F32", shape, data: floats }])).toThrow(
+      new ShapeError(`safetensors: tensor "a": shape must hold the 6 values given, got ${JSON.stringify(shape)}`),
+    );
+  });
+
+  test("whole numbers that pass for floats", () => {
+    const data = Int32Array.of(1) as unknown as Float32Array;
+    expect(() => encodeSafetensors([{ name: "a", dtype: "F32", shape: [1], data }])).toThrow(
+      new TypeError('safetensors: tensor "a": data must be a Float32Array for F32, got Int32Array'),
     );
   });
 
