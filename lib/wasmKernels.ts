@@ -81,6 +81,22 @@ function gather({ inputs, backend, attrs }: Call): Info {
   return out;
 }
 
+/** indices [n] → [n, depth]. The package's own kernel writes whole numbers, whatever type is asked for. */
+function oneHot({ inputs, backend, attrs }: Call): Info {
+  const indices = inputs["indices"]!;
+  const { depth, dtype, onValue, offValue } = attrs as {
+    depth: number;
+    dtype: tf.DataType;
+    onValue: number;
+    offValue: number;
+  };
+  const out = backend.makeOutput([...indices.shape, depth], dtype);
+  const to = backend.typedArrayFromHeap(out).fill(offValue);
+  for (const [row, index] of backend.typedArrayFromHeap(indices).entries())
+    if (index >= 0 && index < depth) to[row * depth + index] = onValue;
+  return out;
+}
+
 /** Swaps the last two axes. In tiles, so that reads and writes stay in the cache: the package's kernel is 2 to 4 times slower. */
 function swapLastAxes(backend: Backend, x: Info): Info {
   const [rows, cols] = x.shape.slice(-2) as [number, number];
@@ -168,7 +184,11 @@ function replaceKernel(kernelName: string, kernelFunc: Kernel): void {
   tf.registerKernel(setupFunc ? { ...kernel, setupFunc } : kernel);
 }
 
-/** Gives the wasm backend what it lacks or does slowly; called once, when the backend is loaded. */
+/**
+ * Gives the wasm backend what it lacks, gets wrong or does slowly; called once, when the backend is loaded.
+ * Known to be wrong in the package and not needed here: clipByValue of whole numbers, reverse of truth values, and
+ * casts to truth values (compare with 0 instead).
+ */
 export function completeWasmKernels(): void {
   const { wasm } = tf.findBackend("wasm") as unknown as Backend;
   const number = "number";
@@ -177,5 +197,6 @@ export function completeWasmKernels(): void {
   const stock = tf.getKernel("BatchMatMul", "wasm").kernelFunc as unknown as Kernel;
   replaceKernel("BatchMatMul", (call) => batchMatMul(stock, raw, call));
   replaceKernel("GatherV2", gather);
+  replaceKernel("OneHot", oneHot);
   replaceKernel("UnsortedSegmentSum", unsortedSegmentSum);
 }

@@ -83,7 +83,7 @@ const OPS: Record<string, Op> = {
   "roots and logarithms": () => [tf.sqrt, tf.rsqrt, tf.log].map((f) => f(tf.add(tf.abs(some(2, 3, 5)), 0.1))),
   clamping: () => tf.clipByValue(some(2, 3, 5), -0.3, 0.3),
   "whole-number arithmetic": () => [tf.floorDiv(ints(0, 5, 33), ints(16)), tf.mod(ints(0, 5, 33), ints(16))],
-  "one-hot rows": () => tf.oneHot(ints(2, 0, 4), 5),
+  "one-hot rows": () => [tf.oneHot(ints(2, -1, 5), 5), tf.oneHot(ints(2, 0, 4), 5, 0.9, 0.1, "float32")],
   "scattered rows": () => tf.scatterND(tf.tensor2d([[1], [4]], [2, 1], "int32"), some(2, 4), [6, 4]),
   comparisons: () => [tf.equal(ints(1, 2), ints(2)), tf.lessEqual(some(2, 3), 0), tf.logicalNot(tf.less(some(2), 0))],
 };
