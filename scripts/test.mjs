@@ -4,24 +4,16 @@ import { join } from "node:path";
 import { check } from "./check.mjs";
 import { root, SetupError, start } from "./run.mjs";
 import { setUp } from "./setup.mjs";
+import { tally } from "./tally.mjs";
 
-/** Runs vitest with the arguments given to us and counts from its own report. */
+/** Runs vitest with the arguments given to us. */
 async function test() {
   const report = join(root, ".cache", "vitest.json");
   rmSync(report, { force: true });
   const reporters = ["--reporter=default", "--reporter=json", `--outputFile.json=${report}`];
-  const code = await start(join(root, "node_modules", ".bin", "vitest"), [
-    "run",
-    ...reporters,
-    ...process.argv.slice(2),
-  ]).ended;
-  if (!existsSync(report)) return { passed: 0, failed: 1 };
-  const { numPassedTests, numFailedTests, testResults } = JSON.parse(readFileSync(report, "utf8"));
-  // A file that fails to load has no test that could fail; an error outside of any test shows only in the exit code.
-  const unloaded = testResults.filter((file) => file.status === "failed" && file.assertionResults.length === 0).length;
-  const failed = numFailedTests + unloaded;
-  const silent = numPassedTests === 0 || code !== 0 ? 1 : 0;
-  return { passed: numPassedTests, failed: failed || silent };
+  const vitest = join(root, "node_modules", ".bin", "vitest");
+  const code = await start(vitest, ["run", ...reporters, ...process.argv.slice(2)]).ended;
+  return tally(existsSync(report) ? JSON.parse(readFileSync(report, "utf8")) : null, code);
 }
 
 let passed = 0;
