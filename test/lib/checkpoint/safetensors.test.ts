@@ -75,8 +75,8 @@ describe("a good header", () => {
   test("no tensor at all, a scalar, an empty tensor, packed 4-bit values and spaces after the object are fine", async () => {
     expect((await header("{}  ")).tensors.size).toBe(0);
     const file = {
-      nothing: entry([0, 7], 0, 0),
       scalar: entry([], 0, 4),
+      nothing: entry([0, 7], 0, 0),
       packed: entry([3, 2], 4, 7, "F4"),
     };
     const { tensors } = await header(file, 7);
