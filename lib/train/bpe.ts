@@ -68,7 +68,10 @@ interface Word {
 
 function countedWords(texts: Iterable<string>, byteIds: readonly number[]): Word[] {
   const counts = new Map<string, number>();
-  const pattern = new RegExp(SPLIT_PATTERN, "gu");
+  const pattern = new RegExp(
+    SPLIT_PATTERN.replaceAll("\\s", "\\p{White_Space}").replaceAll("\\S", "\\P{White_Space}"),
+    "gu",
+  );
   for (const text of texts) {
     for (const [word] of text.matchAll(pattern)) counts.set(word, (counts.get(word) ?? 0) + 1);
   }

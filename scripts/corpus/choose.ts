@@ -17,16 +17,20 @@ export function isHeldOut(document: Pick<Document, "source" | "name">): boolean 
 /** Documents longer than this, in bytes, would outweigh the others of their kind. */
 const LONGEST = 48_000;
 
+/** Another number in 0..1 of the document, unrelated to whether it is held out. */
+function secondLot(document: Document): number {
+  return (lot(document) * 997) % 1;
+}
+
 /**
  * As many documents as fit into `most` bytes, in their own order. Which ones stay where not all fit has nothing to do
  * with which are held out.
  */
 export function selected(documents: readonly Document[], most: number): Document[] {
   const fitting = documents.filter(({ text }) => Buffer.byteLength(text) <= LONGEST);
-  const spread = (document: Document): number => (lot(document) * 997) % 1;
   const kept = new Set<Document>();
   let used = 0;
-  for (const document of fitting.toSorted((a, b) => spread(a) - spread(b))) {
+  for (const document of fitting.toSorted((a, b) => secondLot(a) - secondLot(b))) {
     const size = Buffer.byteLength(document.text);
     if (used + size > most) continue;
     used += size;

@@ -84,11 +84,15 @@ export function tidied(text: string): string {
   return text
     .normalize("NFC")
     .replaceAll(/\r\n?/g, "\n")
-    .replaceAll(/[\ufeff\u200b\u0000-\u0008\u000b-\u001f\u007f]/g, "")
+    .replaceAll(/[\ufeff\u200b]|(?![\n\t])\p{Cc}/gu, "")
     .replaceAll(/[ \t]+$/gm, "")
     .replaceAll(/\n{4,}/g, "\n\n\n")
     .replaceAll(EMAIL, "name@example.org")
     .trim();
+}
+
+function totalLength(lines: readonly string[]): number {
+  return lines.reduce((total, line) => total + line.length, 0);
 }
 
 /**
@@ -102,9 +106,8 @@ export function withoutNearDuplicates<T extends { text: string }>(documents: rea
       .split("\n")
       .map((line) => line.trim())
       .filter((line) => line.length >= 20);
-    const length = (some: string[]): number => some.reduce((total, line) => total + line.length, 0);
-    const repeated = length(lines.filter((line) => seen.has(line)));
-    if (repeated > length(lines) / 2) return false;
+    const repeated = totalLength(lines.filter((line) => seen.has(line)));
+    if (repeated > totalLength(lines) / 2) return false;
     for (const line of lines) seen.add(line);
     return true;
   });

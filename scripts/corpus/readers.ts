@@ -51,11 +51,10 @@ export const code =
 export const novels: Reader = (folder) => {
   const database = filesBelow(folder, ["Rdata.rdb"])[0]!;
   return rStrings(readFileSync(database)).flatMap((lines) => {
-    const text = lines.join("\n").replaceAll("\r", "");
-    const body = text.replace(/^[\s\S]*?\*\*\* ?START[^\n]*\n/, "").replace(/\*\*\* ?END[\s\S]*$/, "");
+    const body = lines.join("\n");
     const title = body.trim().split("\n")[0]!;
     return body
-      .split(/\n(?=(?:chapter|volume|etymology|epilogue)\b[^\n]{0,80}\n)/i)
+      .split(/\n(?=(?:chapter|volume)\b[^\n]{0,80}\n)/i)
       .map((chapter, i) => ({ name: `${title}, part ${i}`, text: unwrapped(chapter.replaceAll("_", "")) }))
       .filter(({ text }) => text.length > 1500);
   });

@@ -15,24 +15,33 @@ export function markdownTable({ title, columns, rows }: Table): string {
   return [`# ${title}`, "", line(columns), rule, ...rows.map(line)].join("\n");
 }
 
+function csvCell(text: string): string {
+  return /[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+}
+
+function yamlScalar(text: string): string {
+  return /^[\w ().%/-]+$/.test(text) ? text : JSON.stringify(text);
+}
+
+function jsonValue(text: string): string | number {
+  return /^-?\d+(\.\d+)?$/.test(text) ? Number(text) : text;
+}
+
 /** The table as comma-separated values with a header line; cells that need it are quoted. */
 export function csvTable({ columns, rows }: Table): string {
-  const cell = (text: string): string => (/[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
-  return [columns, ...rows].map((row) => row.map(cell).join(",")).join("\n");
+  return [columns, ...rows].map((row) => row.map(csvCell).join(",")).join("\n");
 }
 
 /** The table as a YAML list of records. */
 export function yamlTable({ title, columns, rows }: Table): string {
-  const plain = (text: string): string => (/^[\w ().%/-]+$/.test(text) ? text : JSON.stringify(text));
   const record = (row: string[]): string =>
-    columns.map((name, i) => `${i === 0 ? "  - " : "    "}${name}: ${plain(row[i]!)}`).join("\n");
+    columns.map((name, i) => `${i === 0 ? "  - " : "    "}${name}: ${yamlScalar(row[i]!)}`).join("\n");
   return [`${title.toLowerCase().replaceAll(/\W+/g, "_")}:`, ...rows.map(record)].join("\n");
 }
 
 /** The table as a JSON array of records. */
 export function jsonTable({ columns, rows }: Table): string {
-  const value = (text: string): string | number => (/^-?\d+(\.\d+)?$/.test(text) ? Number(text) : text);
-  const records = rows.map((row) => Object.fromEntries(columns.map((name, i) => [name, value(row[i]!)])));
+  const records = rows.map((row) => Object.fromEntries(columns.map((name, i) => [name, jsonValue(row[i]!)])));
   return JSON.stringify(records, null, 2);
 }
 

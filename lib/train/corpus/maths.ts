@@ -34,7 +34,7 @@ const PLACES = ["ones", "tens", "hundreds", "thousands", "ten thousands", "hundr
 
 /** The decimal digits of a whole number, ones first. */
 function digitsOf(value: number): number[] {
-  return [...String(value)].reverse().map(Number);
+  return String(value).split("").toReversed().map(Number);
 }
 
 /** Two numbers under each other, as for column arithmetic. */
@@ -295,7 +295,7 @@ function journey(dice: Dice): WorkedProblem {
   const [speed, hours] = [dice.int(3, 30) * 4, dice.int(2, 9)];
   const [rest, later] = [dice.int(1, 5), dice.int(3, 30) * 4];
   const distance = speed * hours + later * rest;
-  const mean = fraction(distance, hours + rest);
+  const meanSpeed = fraction(distance, hours + rest);
   return {
     topic: "journey",
     question: `${vehicle} travels ${hours} hours at ${speed} km per hour and then ${rest} hours at ${later} km per hour. How far does it go, and what is its mean speed?`,
@@ -304,9 +304,9 @@ function journey(dice: Dice): WorkedProblem {
       `second part: ${later} * ${rest} = ${later * rest} km`,
       `distance: ${speed * hours} + ${later * rest} = ${distance} km`,
       `time: ${hours} + ${rest} = ${hours + rest} hours`,
-      `mean speed: ${distance} / ${hours + rest} = ${mean} km per hour`,
+      `mean speed: ${distance} / ${hours + rest} = ${meanSpeed} km per hour`,
     ],
-    answer: `${distance} km, ${mean} km per hour`,
+    answer: `${distance} km, ${meanSpeed} km per hour`,
   };
 }
 
@@ -386,10 +386,31 @@ function powers(dice: Dice): WorkedProblem {
   };
 }
 
+/** Column arithmetic and equations are drawn twice as often as the others. */
 const TOPICS = [
-  ...[addition, subtraction, multiplication, division, addition, subtraction, multiplication, division],
-  ...[linearEquation, linearEquation, twoEquations, fractionSum, euclid, primeFactors, percentage],
-  ...[shopping, sharing, journey, ages, rectangle, sequence, mean, powers],
+  addition,
+  addition,
+  subtraction,
+  subtraction,
+  multiplication,
+  multiplication,
+  division,
+  division,
+  linearEquation,
+  linearEquation,
+  twoEquations,
+  fractionSum,
+  euclid,
+  primeFactors,
+  percentage,
+  shopping,
+  sharing,
+  journey,
+  ages,
+  rectangle,
+  sequence,
+  mean,
+  powers,
 ];
 
 /** One worked problem of a topic drawn by the dice. */
