@@ -53,6 +53,7 @@ const PRODUCT_OVERHEAD = 2e7;
 
 /**
  * Runs each expert on the tokens routed to it and puts the outputs back in slot order.
+ * The form is chosen by the loads alone, never by who watches, so that watching changes no bit.
  * @param x what the experts read, [rows, d_model]
  * @returns each assignment's output before weighting, [rows*top_k, d_model]
  */
@@ -61,80 +62,92 @@ export function runExperts(x: tf.Tensor2D, plan: Dispatch, weights: ExpertWeight
   const largest = plan.counts.reduce((a, b) => Math.max(a, b), 0);
   const padding = nExperts * largest - plan.order.length;
   const [, dModel, dFf] = weights.gate.shape;
-  const watched = plan.counts.some((_, e) => isWatched(taps, e));
-  const batched = !watched && padding * dModel * dFf < nExperts * PRODUCT_OVERHEAD && tf.getBackend() !== "wasm";
-  return tf.tidy(() => (batched ? expertsBatched(x, plan, weights, largest) : expertsLooped(x, plan, weights, taps)));
+  // The wasm backend has no batched product: it would slice the stacked weights anew on every call.
+  const batched = padding * dModel * dFf < nExperts * PRODUCT_OVERHEAD && tf.getBackend() !== "wasm";
+  return tf.tidy(() => (batched ? expertsBatched : expertsLooped)(x, plan, weights, taps));
 }
 
-const INSIDE = ["hook_token_index", "hook_pre", "hook_pre_linear", "hook_post"] as const;
-
-function isWatched(taps: BlockTaps, expert: number): boolean {
-  return INSIDE.some((hook) => taps.wants(`mlp.experts.${expert}.${hook}`));
-}
-
-/** Expert by expert, on exactly its tokens: the plain form, and the only one that hooks inside an expert can watch. */
+/** Expert by expert, on exactly its tokens: the plain form. */
 export function expertsLooped(x: tf.Tensor2D, plan: Dispatch, weights: ExpertWeights, taps: BlockTaps): tf.Tensor2D {
   const { counts, order, topK } = plan;
   const busy = [...counts.keys()].filter((e) => counts[e]! > 0);
   const sizes = busy.map((e) => counts[e]!);
   const rows = tf.gather(x, tf.tensor1d(tokensOf(order, topK), "int32")); // [rows*top_k, d_model]
   const inputs = tf.split<tf.Tensor2D>(rows, sizes);
-  const gates = busy.map((e, i) => tf.matMul<tf.Tensor2D>(inputs[i]!, weights.one(e).gate));
-  const ups = busy.map((e, i) => tf.matMul<tf.Tensor2D>(inputs[i]!, weights.one(e).up));
-  const hidden =
-    watchInside(taps, plan, gates, ups, busy) ?? tf.split<tf.Tensor2D>(swiglu(tf.concat(gates), tf.concat(ups)), sizes);
+  const gate = tf.concat(busy.map((e, i) => tf.matMul<tf.Tensor2D>(inputs[i]!, weights.one(e).gate)));
+  const up = tf.concat(busy.map((e, i) => tf.matMul<tf.Tensor2D>(inputs[i]!, weights.one(e).up)));
+  const hidden = tf.split<tf.Tensor2D>(activate(gate, up, plan, plan.starts, taps), sizes);
   const outputs = tf.concat(busy.map((e, i) => tf.matMul<tf.Tensor2D>(hidden[i]!, weights.one(e).down)));
   const place = new Int32Array(order.length);
-  order.forEach((a, row) => (place[a] = row));
+  for (const [row, assignment] of order.entries()) place[assignment] = row;
   return tf.gather(outputs, tf.tensor1d(place, "int32"));
-}
-
-/**
- * The hidden rows of each busy expert, shown to the hooks inside it; null where nobody watches.
- * An idle expert's hooks see tensors of no rows: nothing was computed, which is not the same as zeros.
- */
-function watchInside(
-  taps: BlockTaps,
-  { counts, starts, order, topK }: Dispatch,
-  gates: tf.Tensor2D[],
-  ups: tf.Tensor2D[],
-  busy: number[],
-): tf.Tensor2D[] | null {
-  const watched = [...counts.keys()].filter((e) => isWatched(taps, e));
-  if (watched.length === 0) return null;
-  const hidden = gates.map((gate, i) => swiglu(gate, ups[i]!));
-  const empty = tf.zeros<tf.Rank.R2>([0, gates[0]!.shape[1]]);
-  for (const e of watched) {
-    const i = busy.indexOf(e);
-    const tokens = tokensOf(order.subarray(starts[e]!, starts[e]! + counts[e]!), topK);
-    taps.tap(`mlp.experts.${e}.hook_token_index`, tf.tensor1d(tokens, "int32"));
-    const gate = taps.tap(`mlp.experts.${e}.hook_pre`, gates[i] ?? empty);
-    const up = taps.tap(`mlp.experts.${e}.hook_pre_linear`, ups[i] ?? empty);
-    const post = taps.tap(`mlp.experts.${e}.hook_post`, i < 0 ? empty : swiglu(gate, up));
-    if (i >= 0) hidden[i] = post;
-  }
-  return hidden;
 }
 
 /**
  * All experts at once, each padded to the largest load: three large products instead of three for every expert.
  * The padding reads token 0; its results are never gathered, so they change neither outputs nor gradients.
  */
-export function expertsBatched(x: tf.Tensor2D, plan: Dispatch, weights: ExpertWeights, largest: number): tf.Tensor2D {
+export function expertsBatched(x: tf.Tensor2D, plan: Dispatch, weights: ExpertWeights, taps: BlockTaps): tf.Tensor2D {
   const { counts, starts, order, topK } = plan;
-  const nExperts = counts.length;
+  const [nExperts, dModel, dFf] = weights.gate.shape;
+  const largest = counts.reduce((a, b) => Math.max(a, b), 0);
   const token = new Int32Array(nExperts * largest);
   const place = new Int32Array(order.length);
+  const padded = counts.map((_, e) => e * largest);
   for (let e = 0; e < nExperts; e++) {
     for (let r = 0; r < counts[e]!; r++) {
       const assignment = order[starts[e]! + r]!;
-      token[e * largest + r] = Math.floor(assignment / topK);
-      place[assignment] = e * largest + r;
+      token[padded[e]! + r] = Math.floor(assignment / topK);
+      place[assignment] = padded[e]! + r;
     }
   }
-  const dModel = x.shape[1];
   const rows = tf.gather(x, tf.tensor1d(token, "int32")).reshape<tf.Tensor3D>([nExperts, largest, dModel]);
-  const hidden = swiglu(tf.matMul<tf.Tensor3D>(rows, weights.gate), tf.matMul<tf.Tensor3D>(rows, weights.up));
-  const outputs = hidden.matMul(weights.down).reshape<tf.Tensor2D>([nExperts * largest, dModel]);
+  const gate = tf.matMul(rows, weights.gate).reshape<tf.Tensor2D>([nExperts * largest, dFf]);
+  const up = tf.matMul(rows, weights.up).reshape<tf.Tensor2D>([nExperts * largest, dFf]);
+  const hidden = activate(gate, up, plan, padded, taps).reshape<tf.Tensor3D>([nExperts, largest, dFf]);
+  const outputs = tf.matMul(hidden, weights.down).reshape<tf.Tensor2D>([nExperts * largest, dModel]);
   return tf.gather(outputs, tf.tensor1d(place, "int32"));
+}
+
+/** The neurons of all experts: silu(gate) ⊙ up, shown to the hooks inside each. `starts`: each expert's first row. */
+function activate(
+  gate: tf.Tensor2D,
+  up: tf.Tensor2D,
+  { counts, starts: sorted, order, topK }: Dispatch,
+  starts: Int32Array,
+  taps: BlockTaps,
+): tf.Tensor2D {
+  for (const e of counts.keys()) {
+    if (!taps.wants(`mlp.experts.${e}.hook_token_index`)) continue;
+    const tokens = tokensOf(order.subarray(sorted[e]!, sorted[e]! + counts[e]!), topK);
+    taps.tap(`mlp.experts.${e}.hook_token_index`, tf.tensor1d(tokens, "int32"));
+  }
+  const pre = tapRows("hook_pre", gate, counts, starts, taps);
+  const linear = tapRows("hook_pre_linear", up, counts, starts, taps);
+  return tapRows("hook_post", swiglu(pre, linear), counts, starts, taps);
+}
+
+/**
+ * Shows each expert's rows to its hook, and puts rows that were replaced in their place.
+ * An idle expert's hook sees a tensor of no rows: nothing was computed, which is not the same as zeros.
+ */
+function tapRows(
+  hook: "hook_pre" | "hook_pre_linear" | "hook_post",
+  all: tf.Tensor2D,
+  counts: Int32Array,
+  starts: Int32Array,
+  taps: BlockTaps,
+): tf.Tensor2D {
+  const pieces: tf.Tensor2D[] = [];
+  let next = 0;
+  for (const [e, count] of counts.entries()) {
+    if (!taps.wants(`mlp.experts.${e}.${hook}`)) continue;
+    const start = starts[e]!;
+    const own = all.slice([start, 0], [count, -1]);
+    const replaced = taps.tap(`mlp.experts.${e}.${hook}`, own);
+    if (replaced === own) continue;
+    pieces.push(all.slice([next, 0], [start - next, -1]), replaced);
+    next = start + count;
+  }
+  return pieces.length === 0 ? all : tf.concat([...pieces, all.slice([next, 0])]);
 }

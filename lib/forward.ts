@@ -87,15 +87,18 @@ function attend(
     const qkv = clipQkv === null ? projected : projected.clipByValue(-clipQkv, clipQkv);
     const perHead = qkv.reshape([batch, pos, nHeads + 2 * nKvHeads, dHead]);
     const [q, k, v] = tf.split(perHead, [nHeads, nKvHeads, nKvHeads], 2) as [tf.Tensor4D, tf.Tensor4D, tf.Tensor4D];
-    const rotQ = taps.tap("attn.hook_rot_q", rope(taps.tap("attn.hook_q", q), tables));
-    const rotK = taps.tap("attn.hook_rot_k", rope(taps.tap("attn.hook_k", k), tables));
+    const query = taps.tap("attn.hook_q", q);
+    const key = taps.tap("attn.hook_k", k);
+    const value = taps.tap("attn.hook_v", v);
+    const rotQ = taps.tap("attn.hook_rot_q", rope(query, tables));
+    const rotK = taps.tap("attn.hook_rot_k", rope(key, tables));
     const keyValues = remember(kvCache, taps.layer, {
       keys: rotK.transpose([0, 2, 1, 3]), // [batch, n_kv_heads, pos, d_head]
-      values: taps.tap("attn.hook_v", v).transpose([0, 2, 1, 3]),
+      values: value.transpose([0, 2, 1, 3]),
     });
     const z = attention(rotQ, keyValues, mask, {
-      scores: (value) => taps.tap("attn.hook_attn_scores", value),
-      pattern: (value) => taps.tap("attn.hook_pattern", value),
+      scores: (scores) => taps.tap("attn.hook_attn_scores", scores),
+      pattern: (pattern) => taps.tap("attn.hook_pattern", pattern),
     });
     const heads = taps.tap("attn.hook_z", z).reshape([batch * pos, nHeads * dHead]);
     return tf.matMul<tf.Tensor2D>(heads, wO);

@@ -107,27 +107,17 @@ export function patternOf(name: string): HookPattern | null {
 
 /** Every hook name of a model, in the order in which the hooks fire. */
 export function hookNames(config: ModelConfig): HookName[] {
-  const patterns = Object.keys(HOOKS) as HookPattern[];
-  const first = patterns.findIndex((p) => p.startsWith("blocks."));
-  const last = patterns.findLastIndex((p) => p.startsWith("blocks."));
-  const inBlock = (layer: number): string[] => {
-    const names: string[] = [];
-    for (let i = first; i <= last; i++) {
-      const name = patterns[i]!.replace("{l}", String(layer));
-      if (!name.includes("{e}")) names.push(name);
-      // The hooks inside experts fire expert by expert: emit the run of four once per expert.
-      else if (name.endsWith("hook_token_index"))
-        for (let e = 0; e < config.mlp.nExperts; e++)
-          for (const inner of patterns.filter((p) => p.includes("{e}")))
-            names.push(inner.replace("{l}", String(layer)).replace("{e}", String(e)));
-    }
-    return names;
-  };
-  return [
-    ...patterns.slice(0, first),
-    ...Array.from({ length: config.nLayers }, (_, layer) => inBlock(layer)).flat(),
-    ...patterns.slice(last + 1),
-  ] as HookName[];
+  const patterns = Object.keys(HOOKS);
+  const inBlock = patterns.filter((pattern) => pattern.startsWith("blocks."));
+  const first = patterns.indexOf(inBlock[0]!);
+  const perExpert = (pattern: string): string[] =>
+    pattern.includes("{e}")
+      ? Array.from({ length: config.mlp.nExperts }, (_, e) => pattern.replace("{e}", String(e)))
+      : [pattern];
+  const blocks = Array.from({ length: config.nLayers }, (_, l) =>
+    inBlock.flatMap((pattern) => perExpert(pattern.replace("{l}", String(l)))),
+  );
+  return [...patterns.slice(0, first), ...blocks.flat(), ...patterns.slice(first + inBlock.length)] as HookName[];
 }
 
 /** The size of every axis that the configuration fixes. */

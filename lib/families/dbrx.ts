@@ -1,4 +1,4 @@
-import type { ModelConfig } from "../config.ts";
+import type { Gating, ModelConfig } from "../config.ts";
 import { ConfigError } from "../errors.ts";
 import type { Family, WeightSource } from "./family.ts";
 import { Fields } from "./fields.ts";
@@ -59,6 +59,29 @@ export const dbrx: Family = {
     };
   },
 
+  toJson({ mlp, ...config }): Record<string, unknown> {
+    return {
+      architectures: ["DbrxForCausalLM"],
+      model_type: "dbrx",
+      d_model: config.dModel,
+      n_heads: config.nHeads,
+      n_layers: config.nLayers,
+      max_seq_len: config.nCtx,
+      vocab_size: config.dVocab,
+      tie_word_embeddings: false,
+      // transformers 5 reads the base of RoPE only from here and would else take 10000.
+      rope_parameters: { rope_type: "default", rope_theta: config.ropeBase },
+      attn_config: { kv_n_heads: config.nKvHeads, clip_qkv: config.clipQkv, rope_theta: config.ropeBase },
+      ffn_config: {
+        ffn_hidden_size: mlp.dFf,
+        moe_num_experts: mlp.nExperts,
+        moe_top_k: mlp.topK,
+        moe_normalize_expert_weights: normalizeOf(mlp.gating),
+        moe_loss_weight: mlp.loadBalanceWeight,
+      },
+    };
+  },
+
   source(param, { dModel, nHeads, nKvHeads, dHead, dVocab, mlp }): WeightSource {
     const qkv = (nHeads + 2 * nKvHeads) * dHead;
     const inBlock = /^blocks\.(\d+)\.(.+)$/.exec(param);
@@ -78,6 +101,11 @@ export const dbrx: Family = {
     return plain(tensor, [dModel]);
   },
 };
+
+function normalizeOf(gating: Gating): number | null {
+  if (gating.kind === "softmaxThenTopK") return gating.normalize;
+  throw new ConfigError(`config: mlp.gating.kind must be softmaxThenTopK for a dbrx, got ${gating.kind}`);
+}
 
 function plain(tensor: string, shape: number[]): WeightSource {
   return { tensor, shape, transposed: false };

@@ -22,6 +22,8 @@ export interface Family {
    * @throws ConfigError
    */
   config(json: Record<string, unknown>): ModelConfig;
+  /** The config.json that `config` reads back as the same configuration. */
+  toJson(config: ModelConfig): Record<string, unknown>;
   /** Where a parameter (a name of `paramShapes`) comes from. */
   source(param: string, config: ModelConfig): WeightSource;
 }

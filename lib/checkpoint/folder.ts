@@ -1,0 +1,71 @@
+import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { useBackend } from "../backend.ts";
+import type { ModelConfig } from "../config.ts";
+import { CheckpointError } from "../errors.ts";
+import { familyOf, parseConfig } from "../families/index.ts";
+import type { MoeModel } from "../model.ts";
+import { checkpointTensors, type LoadProgress, loadModelFrom } from "./load.ts";
+import { openFolder, writeSafetensors } from "./node.ts";
+
+/**
+ * Reads a JSON file of a model folder.
+ * @throws CheckpointError where it cannot be read or is no JSON
+ */
+export async function readJson(path: string): Promise<unknown> {
+  let text: string;
+  try {
+    text = await readFile(path, "utf8");
+  } catch (cause) {
+    throw new CheckpointError(`${path}: must be a readable file, got ${(cause as Error).message}`, { cause });
+  }
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new CheckpointError(`${path}: must be JSON, got ${(cause as Error).message}`, { cause });
+  }
+}
+
+/**
+ * The configuration in a model folder's config.json; the folder may hold nothing else.
+ * @throws CheckpointError, ConfigError
+ */
+export async function readConfig(folder: string): Promise<ModelConfig> {
+  return parseConfig(await readJson(join(folder, "config.json")));
+}
+
+/**
+ * Opens a model folder as Hugging Face lays it out: config.json and safetensors, whole or in shards. Chooses the
+ * backend first, if nobody has (see `useBackend`).
+ * @throws CheckpointError, ConfigError
+ * @example const model = await loadModel("models/reference");
+ */
+export async function loadModel(folder: string, onProgress?: LoadProgress): Promise<MoeModel> {
+  const config = await readConfig(folder);
+  await useBackend();
+  const checkpoint = await openFolder(folder);
+  try {
+    return await loadModelFrom(checkpoint, config, onProgress);
+  } finally {
+    await checkpoint.close();
+  }
+}
+
+/**
+ * Writes config.json and model.safetensors in the family's own layout, so that Hugging Face transformers opens it too.
+ * @throws CheckpointError where the folder cannot be written
+ */
+export async function saveModel(folder: string, model: MoeModel, dtype: "F32" | "BF16" = "BF16"): Promise<void> {
+  const json = {
+    ...familyOf(model.config.family).toJson(model.config),
+    torch_dtype: dtype === "F32" ? "float32" : "bfloat16",
+  };
+  try {
+    await mkdir(folder, { recursive: true });
+    await writeFile(join(folder, "config.json"), `${JSON.stringify(json, null, 2)}\n`);
+  } catch (cause) {
+    throw new CheckpointError(`${folder}: must be a writable folder, got ${(cause as Error).message}`, { cause });
+  }
+  const tensors = checkpointTensors(model.config, model.params, dtype);
+  await writeSafetensors(join(folder, "model.safetensors"), tensors, { metadata: { format: "pt" } });
+}
