@@ -14,7 +14,25 @@ interface TokenizerJson {
 interface Decoder {
   type: string;
   decoders?: Decoder[];
+  /** Of Replace. */
   pattern?: { String?: string };
+  /** Of Strip: how many characters go at the start. */
+  start?: number;
+  /** Of Metaspace. */
+  prepend_scheme?: string;
+}
+
+/** The file's decoders in their order; those of a sequence stand for it. */
+function decodersOf({ decoder }: TokenizerJson): Decoder[] {
+  return decoder === null || decoder === undefined ? [] : (decoder.decoders ?? [decoder]);
+}
+
+/** Whether a space is put before a text when it is encoded, and so taken away when it is decoded. */
+function addsSpace(file: TokenizerJson): boolean {
+  return decodersOf(file).some(
+    ({ type, start, prepend_scheme }) =>
+      (type === "Strip" && start === 1) || (type === "Metaspace" && prepend_scheme !== "never"),
+  );
 }
 
 /** The bytes that a vocabulary entry stands for. */
@@ -34,8 +52,11 @@ function checked(json: unknown): TokenizerJson {
   if (!isRecord(json)) return fail("content", "an object", json);
   const { model, added_tokens: added = [] } = json;
   if (!isRecord(model)) return fail("model", "an object", model);
-  if (!isRecord(model["vocab"]) && !Array.isArray(model["vocab"]))
-    fail("model.vocab", "an object or a list", model["vocab"]);
+  const { vocab } = model;
+  if (!isRecord(vocab) && !Array.isArray(vocab)) return fail("model.vocab", "an object or a list", vocab);
+  for (const [entry, id] of isRecord(vocab) ? Object.entries(vocab) : []) {
+    if (!isId(id)) fail(`the id of ${shown(entry)}`, `an integer in 0..${ID_LIMIT - 1}`, id);
+  }
   if (!Array.isArray(added)) return fail("added_tokens", "a list", added);
   for (const token of added as unknown[]) {
     const isToken = isRecord(token) && typeof token["content"] === "string" && token["content"] !== "";
@@ -52,8 +73,8 @@ function isId(value: unknown): boolean {
 }
 
 /** How the vocabulary writes bytes, told by how the file says it is to be decoded. */
-function notationOf({ decoder }: TokenizerJson): Notation {
-  const decoders = decoder === null || decoder === undefined ? [] : [decoder, ...(decoder.decoders ?? [])];
+function notationOf(file: TokenizerJson): Notation {
+  const decoders = decodersOf(file);
   if (decoders.some(({ type }) => type === "ByteLevel")) return (entry) => bytesOf(entry) ?? encoder.encode(entry);
   if (decoders.some(({ type, pattern }) => type === "Metaspace" || (type === "Replace" && pattern?.String === "▁"))) {
     const hasFallback = decoders.some(({ type }) => type === "ByteFallback");
@@ -62,10 +83,7 @@ function notationOf({ decoder }: TokenizerJson): Notation {
       return byte === undefined ? encoder.encode(entry.replaceAll("▁", " ")) : Uint8Array.of(Number.parseInt(byte, 16));
     };
   }
-  const found = decoder?.type ?? null;
-  throw new CheckpointError(
-    `tokenizer.json: decoder must be ByteLevel, Metaspace or Replace of "▁", got ${shown(found)}`,
-  );
+  return fail("decoder", 'ByteLevel, Metaspace or Replace of "▁"', file.decoder ?? null);
 }
 
 /** The piece as it is shown: its text only where its bytes are whole characters, and there are any. */
@@ -97,17 +115,20 @@ function frameOf(tokenizer: HuggingFaceTokenizer): { before: number[]; after: nu
  * @throws CheckpointError where the file is malformed or of another form
  */
 export function fromTokenizerJson(json: unknown, config: object = {}): Tokenizer {
-  const file = checked(json);
+  try {
+    return tokenizerOf(checked(json), config);
+  } catch (error) {
+    if (error instanceof CheckpointError) throw error;
+    throw new CheckpointError(`tokenizer.json: ${(error as Error).message}`, { cause: error });
+  }
+}
+
+function tokenizerOf(file: TokenizerJson, config: object): Tokenizer {
   const notation = notationOf(file);
+  const dropsSpace = addsSpace(file);
   const build = (added: TokenizerJson["added_tokens"]): HuggingFaceTokenizer => {
-    try {
-      return new HuggingFaceTokenizer(
-        { normalizer: null, pre_tokenizer: null, post_processor: null, ...file, added_tokens: added },
-        config,
-      );
-    } catch (error) {
-      throw new CheckpointError(`tokenizer.json: ${(error as Error).message}`, { cause: error });
-    }
+    const parts = { normalizer: null, pre_tokenizer: null, post_processor: null, ...file, added_tokens: added };
+    return new HuggingFaceTokenizer(parts, config);
   };
   const all = build(file.added_tokens);
   const plain = build(file.added_tokens.filter(({ special }) => special !== true));
@@ -141,7 +162,8 @@ export function fromTokenizerJson(json: unknown, config: object = {}): Tokenizer
     decode(ids: Iterable<number>): string {
       const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
       const parts = pieces(ids).map(({ bytes }) => decoder.decode(bytes, { stream: true }));
-      return parts.join("") + decoder.decode();
+      const text = parts.join("") + decoder.decode();
+      return dropsSpace ? text.replace(/^ /, "") : text;
     },
     pieces,
     encodeChat: null,
