@@ -1,11 +1,21 @@
 import { createHash } from "node:crypto";
-import { chmodSync, existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
+import { dirname, join } from "node:path";
 import { isMain, main } from "./command.mjs";
 import { root, run, SetupError } from "./run.mjs";
 
 const DIST = join(root, "dist");
-const STAMP = join(DIST, ".sources");
+const STAMP = join(root, ".cache", "dist.sources");
 const SOURCES = ["lib", "viz", "package-lock.json", "tsconfig.json", "tsconfig.build.json"];
 
 /** Changes when a source file is added, removed, renamed or saved. */
@@ -20,20 +30,38 @@ function sourcesDigest() {
   return hash.digest("hex");
 }
 
-/** Builds dist/ afresh, the package as JavaScript and declarations, when a source has changed. */
+/** Builds dist/, the package as JavaScript and declarations, when a source has changed. */
 export async function build(say) {
   const digest = sourcesDigest();
-  if (existsSync(STAMP) && readFileSync(STAMP, "utf8") === digest) return "dist is up to date";
+  if (existsSync(DIST) && existsSync(STAMP) && readFileSync(STAMP, "utf8") === digest) return "dist is up to date";
   say("compiling lib and viz to dist");
-  rmSync(DIST, { recursive: true, force: true });
+  // Built beside and then put in place: whoever reads dist meanwhile, or builds too, finds it whole.
+  const fresh = `${DIST}-${process.pid}`;
   const tsc = join(root, "node_modules", "typescript", "bin", "tsc");
-  const { ok, output, log } = await run("build", process.execPath, [tsc, "-p", "tsconfig.build.json"]);
-  if (!ok)
+  const { ok, output, log } = await run("build", process.execPath, [
+    tsc,
+    "-p",
+    "tsconfig.build.json",
+    "--outDir",
+    fresh,
+  ]);
+  if (!ok) {
+    rmSync(fresh, { recursive: true, force: true });
     throw new SetupError(`the compiler refuses the sources; see ${log}\n${output.split("\n", 10).join("\n")}`.trim());
+  }
   const { bin } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
-  for (const file of Object.values(bin)) if (existsSync(join(root, file))) chmodSync(join(root, file), 0o755);
+  for (const file of Object.values(bin)) makeExecutable(join(fresh, file.replace("./dist/", "")));
+  const old = `${fresh}-old`;
+  if (existsSync(DIST)) renameSync(DIST, old);
+  renameSync(fresh, DIST);
+  rmSync(old, { recursive: true, force: true });
+  mkdirSync(dirname(STAMP), { recursive: true });
   writeFileSync(STAMP, digest);
   return "dist built";
+}
+
+function makeExecutable(path) {
+  if (existsSync(path)) chmodSync(path, 0o755);
 }
 
 if (isMain(import.meta.url))

@@ -4,6 +4,7 @@ import { root, start } from "./run.mjs";
 
 const CHECKS = [
   { name: "type check", command: "tsc", args: ["-p", "tsconfig.json"] },
+  { name: "type check of what runs in a browser", command: "tsc", args: ["-p", "viz/live", "--noEmit"] },
   { name: "lint", command: "oxlint", args: ["--type-aware", "--deny-warnings"] },
   { name: "format check", command: "biome", args: ["ci", "."] },
 ];

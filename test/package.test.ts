@@ -1,10 +1,20 @@
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { createRequire } from "node:module";
 import { homedir, tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { beforeAll, describe, expect, test } from "vitest";
+import { withHookTable } from "../scripts/readme.ts";
 
 const require = createRequire(import.meta.url);
 const root = fileURLToPath(new URL("..", import.meta.url));
@@ -165,6 +175,83 @@ describe("in tslab", () => {
     expect(require("tslab/dist/jupyter")).toHaveProperty("lastWriteDisplayData");
     const source = readFileSync(require.resolve("tslab/dist/jupyter"), "utf8");
     expect(source).toMatch(/exports\.lastWriteDisplayData = writeDisplayData/);
+  });
+});
+
+/** What the linter says, with our settings, of a file that imports something. */
+function lint(file: string, imported: string): string {
+  const folder = mkdtempSync(join(tmpdir(), "moescope-"));
+  mkdirSync(join(folder, dirname(file)), { recursive: true });
+  writeFileSync(join(folder, file), `import { something } from "${imported}";\nsomething();\n`);
+  copyFileSync(join(root, ".oxlintrc.json"), join(folder, ".oxlintrc.json"));
+  const linter = join(root, "node_modules", ".bin", "oxlint");
+  const { stdout } = spawnSync(linter, ["--format=unix", "lib", "viz"], { cwd: folder, encoding: "utf8" });
+  rmSync(folder, { recursive: true });
+  return stdout.trim();
+}
+
+describe("imports go down only", () => {
+  test.each([
+    ["lib/axes.ts", "./model.ts"],
+    ["lib/model.ts", "@tensorflow/tfjs-node"],
+    ["lib/model.ts", "../viz/index.ts"],
+    ["lib/model.ts", "./checkpoint/load.ts"],
+    ["lib/ops/some.ts", "../model.ts"],
+    ["lib/families/some.ts", "@tensorflow/tfjs"],
+    ["lib/checkpoint/safetensors.ts", "@tensorflow/tfjs"],
+    ["lib/checkpoint/safetensors.ts", "node:fs"],
+    ["lib/tokenizer/some.ts", "@tensorflow/tfjs"],
+    ["lib/interventions/some.ts", "../model.ts"],
+    ["lib/trace/some.ts", "../cli/main.ts"],
+    ["lib/metrics/some.ts", "@tensorflow/tfjs"],
+    ["lib/metrics/some.ts", "../model.ts"],
+    ["lib/new/some.ts", "../../viz/index.ts"],
+    ["viz/some.ts", "@tensorflow/tfjs"],
+    ["viz/some.ts", "../lib/model.ts"],
+    ["viz/some.ts", "node:fs"],
+    ["viz/live/some.ts", "node:fs"],
+  ])("%s may not import %s", (file, imported) => {
+    expect(lint(file, imported)).toMatch(/no-restricted-imports/);
+  });
+
+  test.each([
+    ["lib/model.ts", "@tensorflow/tfjs"],
+    ["lib/backend.ts", "@tensorflow/tfjs-backend-wasm"],
+    ["lib/ops/some.ts", "@tensorflow/tfjs"],
+    ["lib/checkpoint/node.ts", "node:fs/promises"],
+    ["lib/metrics/some.ts", "../errors.ts"],
+    ["lib/cli/main.ts", "../../viz/index.ts"],
+    ["viz/some.ts", "d3"],
+    ["viz/some.ts", "../lib/metrics/load.ts"],
+    ["viz/display.ts", "node:module"],
+  ])("%s may import %s", (file, imported) => {
+    expect(lint(file, imported)).toBe("");
+  });
+});
+
+describe("the README", () => {
+  const readme = readFileSync(join(root, "README.md"), "utf8");
+
+  test("has the hook table that the code has (npm run readme writes it)", () => {
+    expect(readme).toBe(withHookTable(readme));
+  });
+
+  test("begins with an example that runs and writes its figure", { timeout: 120_000 }, () => {
+    const folder = join(root, ".cache", "readme");
+    rmSync(folder, { recursive: true, force: true });
+    mkdirSync(folder, { recursive: true });
+    symlinkSync(join(root, "models"), join(folder, "models"));
+    const [, example] = /```ts\n([^]*?)```/.exec(readme) ?? [];
+    expect(example!.trim().split("\n").length).toBeLessThanOrEqual(12);
+    run(process.execPath, ["--input-type=module", "-e", example!], folder);
+    expect(readFileSync(join(folder, "routing.html"), "utf8")).toContain("<figure");
+  });
+
+  test("and the other pages link to files that exist", () => {
+    for (const page of ["README.md", "CONTRIBUTING.md", "notebooks/README.md"]) {
+      const links = readFileSync(join(root, page), "utf8").matchAll(/\]\((?!https?:|#)([^)]+)\)/g);
+      for (const [, link] of links) expect(existsSync(join(root, dirname(page), link!)), `${page}: ${link}`).toBe(true);
+    }
   });
 });
 
