@@ -90,29 +90,42 @@ interface Pair {
 /** More ids than any vocabulary has, so that a pair fits into one number that orders as its ids do. */
 const ID_LIMIT = 2 ** 24;
 
+function pairsOf(ids: readonly number[]): number[] {
+  return ids.slice(1).map((id, i) => ids[i]! * ID_LIMIT + id);
+}
+
+/** The ids with the pair replaced by `id`, from left to right. */
+function merged(ids: readonly number[], { left, right }: Pair, id: number): number[] {
+  const result: number[] = [];
+  for (let i = 0; i < ids.length; i++) {
+    const isPair = ids[i] === left && ids[i + 1] === right;
+    result.push(isPair ? id : ids[i]!);
+    if (isPair) i++;
+  }
+  return result;
+}
+
 /** How often each pair of neighbours occurs and in which words, kept up to date as pairs are merged. */
 class PairTable {
-  readonly #words: Word[];
   readonly #counts = new Map<number, number>();
-  /** The words that hold a pair, or held it once; a word may be listed twice. */
-  readonly #places = new Map<number, number[]>();
+  /** The words that hold a pair, or held it once. */
+  readonly #places = new Map<number, Set<Word>>();
   readonly #queue = new Queue();
 
   constructor(words: Word[]) {
-    this.#words = words;
-    words.forEach(({ ids, count }, word) => {
-      for (let i = 1; i < ids.length; i++) this.#add(ids[i - 1]! * ID_LIMIT + ids[i]!, count, word);
-    });
+    for (const word of words) for (const pair of pairsOf(word.ids)) this.#add(pair, word);
     for (const [pair, count] of this.#counts) this.#queue.push(pair, count);
   }
 
-  #add(pair: number, count: number, word: number): void {
-    const now = (this.#counts.get(pair) ?? 0) + count;
-    this.#counts.set(pair, now);
-    if (count < 0) return;
+  #count(pair: number, change: number): void {
+    this.#counts.set(pair, (this.#counts.get(pair) ?? 0) + change);
+  }
+
+  #add(pair: number, word: Word): void {
+    this.#count(pair, word.count);
     const places = this.#places.get(pair);
-    if (places === undefined) this.#places.set(pair, [word]);
-    else if (places.at(-1) !== word) places.push(word);
+    if (places === undefined) this.#places.set(pair, new Set([word]));
+    else places.add(word);
   }
 
   /** The most frequent pair, or null where none is left. Counts in the queue may be old: such a pair is queued again. */
@@ -126,31 +139,25 @@ class PairTable {
     return null;
   }
 
-  /** Replaces the pair by `id` in every word, from left to right. */
-  merge({ left, right }: Pair, id: number): void {
-    const pair = left * ID_LIMIT + right;
-    const changed = new Set<number>();
-    for (const place of new Set(this.#places.get(pair))) {
-      const { ids, count } = this.#words[place]!;
-      for (let i = 0; i + 1 < ids.length; i++) {
-        if (ids[i] !== left || ids[i + 1] !== right) continue;
-        ids.splice(i, 2, id);
-        for (const [before, after, removed] of [
-          [i - 1, i, left],
-          [i, i + 1, right],
-        ]) {
-          if (before! < 0 || after! >= ids.length) continue;
-          const [first, second] = [ids[before!]!, ids[after!]!];
-          const old = before === i ? removed! * ID_LIMIT + second : first * ID_LIMIT + removed!;
-          this.#add(old, -count, place);
-          this.#add(first * ID_LIMIT + second, count, place);
-          changed.add(first * ID_LIMIT + second);
+  /** Replaces the pair by `id` in every word. Only pairs with the new id can grow, so only they are queued. */
+  merge(best: Pair, id: number): void {
+    const pair = best.left * ID_LIMIT + best.right;
+    const grown = new Set<number>();
+    for (const word of this.#places.get(pair) ?? []) {
+      for (const old of pairsOf(word.ids)) this.#count(old, -word.count);
+      word.ids = merged(word.ids, best, id);
+      for (const now of pairsOf(word.ids)) {
+        if (now % ID_LIMIT === id || Math.floor(now / ID_LIMIT) === id) {
+          this.#add(now, word);
+          grown.add(now);
+        } else {
+          this.#count(now, word.count);
         }
       }
     }
     this.#counts.delete(pair);
     this.#places.delete(pair);
-    for (const grown of changed) this.#queue.push(grown, this.#counts.get(grown) ?? 0);
+    for (const now of grown) this.#queue.push(now, this.#counts.get(now)!);
   }
 }
 
