@@ -8,9 +8,10 @@ import {
   renameSync,
   rmSync,
   statSync,
+  symlinkSync,
   writeFileSync,
 } from "node:fs";
-import { dirname, join } from "node:path";
+import { dirname, join, relative } from "node:path";
 import { isMain, main } from "./command.mjs";
 import { root, run, SetupError } from "./run.mjs";
 
@@ -33,10 +34,21 @@ function sourcesDigest() {
 /** Builds dist/, the package as JavaScript and declarations, when a source has changed. */
 export async function build(say) {
   const digest = sourcesDigest();
-  if (existsSync(DIST) && existsSync(STAMP) && readFileSync(STAMP, "utf8") === digest) return "dist is up to date";
-  say("compiling lib and viz to dist");
-  // Built beside and then put in place: whoever reads dist meanwhile, or builds too, finds it whole.
+  const isCurrent = existsSync(DIST) && existsSync(STAMP) && readFileSync(STAMP, "utf8") === digest;
+  if (!isCurrent) {
+    say("compiling lib and viz to dist");
+    await compile();
+    mkdirSync(dirname(STAMP), { recursive: true });
+    writeFileSync(STAMP, digest);
+  }
+  linkCommands();
+  return isCurrent ? "dist is up to date" : "dist built";
+}
+
+/** Compiles beside dist and then puts the result in its place: whoever reads dist meanwhile, or builds too, finds it whole. */
+async function compile() {
   const fresh = `${DIST}-${process.pid}`;
+  const old = `${fresh}-old`;
   const tsc = join(root, "node_modules", "typescript", "bin", "tsc");
   const { ok, output, log } = await run("build", process.execPath, [
     tsc,
@@ -49,19 +61,23 @@ export async function build(say) {
     rmSync(fresh, { recursive: true, force: true });
     throw new SetupError(`the compiler refuses the sources; see ${log}\n${output.split("\n", 10).join("\n")}`.trim());
   }
-  const { bin } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
-  for (const file of Object.values(bin)) makeExecutable(join(fresh, file.replace("./dist/", "")));
-  const old = `${fresh}-old`;
   if (existsSync(DIST)) renameSync(DIST, old);
   renameSync(fresh, DIST);
   rmSync(old, { recursive: true, force: true });
-  mkdirSync(dirname(STAMP), { recursive: true });
-  writeFileSync(STAMP, digest);
-  return "dist built";
 }
 
-function makeExecutable(path) {
-  if (existsSync(path)) chmodSync(path, 0o755);
+/** Makes `npx moescope` work in the clone: npm links commands when it installs, and then dist is not there yet. */
+function linkCommands() {
+  const { bin } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
+  for (const [name, file] of Object.entries(bin)) {
+    const link = join(root, "node_modules", ".bin", name);
+    const target = join(root, file);
+    if (!existsSync(target)) continue;
+    chmodSync(target, 0o755);
+    if (existsSync(link)) continue;
+    rmSync(link, { force: true }); // it may point to nothing
+    symlinkSync(relative(dirname(link), target), link);
+  }
 }
 
 if (isMain(import.meta.url))
