@@ -45,10 +45,10 @@ export function themed(role: Role): string {
  * size is safe alone.
  * @see https://jfly.uni-koeln.de/color/
  */
-export const EXPERT_COLORS: readonly string[] = [
-  ...["#055b92", "#b15744", "#0e7f45", "#942e7a", "#826500", "#1d7cb4", "#535c09", "#737373"],
-  ...["#4d90da", "#f4826a", "#5eb475", "#c27098", "#d79e07", "#37b4dc", "#958f04", "#a6a6a6"],
-];
+export const EXPERT_COLORS: readonly string[] = (
+  "#055b92 #b15744 #0e7f45 #942e7a #826500 #1d7cb4 #535c09 #737373 " +
+  "#4d90da #f4826a #5eb475 #c27098 #d79e07 #37b4dc #958f04 #a6a6a6"
+).split(" ");
 
 /** Whether a model has few enough experts for colour to say which; beyond, position says it. */
 export function hasExpertColors(nExperts: number): boolean {
@@ -85,6 +85,6 @@ export const THEME_STYLE = `svg{${declarations("light")}}@media(prefers-color-sc
 /** A themed picture with one theme's colours written out, for programs that know no CSS variables. */
 export function inTheme(svg: string, theme: Theme): string {
   return svg
-    .replace(/<style>.*?<\/style>/s, "")
+    .replace(`<style>${THEME_STYLE}</style>`, "")
     .replace(/var\(--(\w+)\)/g, (whole, role: string) => (THEMES[theme] as Record<string, string>)[role] ?? whole);
 }

@@ -42,9 +42,11 @@ export function frame({ title, subtitle, description, height, body }: Frame): st
     element("title", {}, escapeText(title)),
     element("desc", {}, escapeText(description)),
     `<style>${THEME_STYLE}</style>`,
+    // Signs are many, so their colour is a class rather than an attribute of each.
+    `<style>.s{fill:${themed("muted")}}</style>`,
     hatch(),
     element("rect", { width: WIDTH, height, fill: themed("paper"), class: "paper" }),
-    label(MARGIN, 27, title, { "font-size": 15, "font-weight": "bold" }),
+    label(MARGIN, 27, title, { "font-size": 15, "font-weight": "bold", class: "title" }),
     label(MARGIN, 46, subtitle, { fill: themed("muted") }),
     ...body,
   );
@@ -52,9 +54,35 @@ export function frame({ title, subtitle, description, height, body }: Frame): st
 
 /** Hatching: what is absent or was not computed, as against zero. */
 function hatch(): string {
-  const line = element("rect", { width: 1.1, height: 5, fill: themed("faint") });
+  const line = element("rect", { width: 0.9, height: 5, fill: themed("faint") });
   const pattern = { id: "hatch", width: 5, height: 5, patternUnits: "userSpaceOnUse", patternTransform: "rotate(45)" };
   return element("defs", {}, element("pattern", pattern, line));
 }
 
 export const HATCH = "url(#hatch)";
+
+/**
+ * The key of a sequential scale.
+ * @param ends what stands before and after the ramp
+ * @param faintest opacity at the low end
+ */
+export function rampLegend(
+  x: number,
+  y: number,
+  name: string,
+  ends: readonly [string, string],
+  faintest = 0,
+  color: string = themed("value"),
+): string {
+  const left = x + (name.length + ends[0].length) * 6.8 + 16;
+  const ramp = Array.from({ length: 32 }, (_, i) =>
+    element("rect", { x: left + i * 4, y, width: 4, height: 10, "fill-opacity": faintest + ((1 - faintest) * i) / 31 }),
+  );
+  return [
+    label(x, y + 9, name, { fill: themed("muted") }),
+    label(left - 6, y + 9, ends[0], { fill: themed("muted"), "text-anchor": "end" }),
+    element("g", { fill: color, "shape-rendering": "crispEdges" }, ...ramp),
+    element("rect", { x: left, y, width: 128, height: 10, fill: "none", stroke: themed("faint") }),
+    label(left + 134, y + 9, ends[1], { fill: themed("muted") }),
+  ].join("");
+}

@@ -1,4 +1,5 @@
 import { shown } from "../lib/errors.ts";
+import { count } from "./format.ts";
 
 /**
  * A whole number in [low, high], or the default where the option is absent.
@@ -56,7 +57,6 @@ export function maybeWindow(where: string, options: WindowOptions, nTokens: numb
 
 /** How a window is stated: `60 tokens`, or `tokens 0–511 of 2,048`. */
 export function windowText(start: number, end: number, nTokens: number): string {
-  const count = (n: number): string => n.toLocaleString("en-US");
   if (start === 0 && end === nTokens) return nTokens === 1 ? "1 token" : `${count(nTokens)} tokens`;
   return `tokens ${count(start)}–${count(end - 1)} of ${count(nTokens)}`;
 }

@@ -1,8 +1,10 @@
-import type { Packed } from "./live/contract.ts";
+import type { Packed } from "./contract.ts";
 
 /** Packs whole numbers from 0 to 65535. */
 export function packWhole(values: ArrayLike<number>): Packed {
-  return { type: "u2", low: 0, step: 1, data: base64(Uint16Array.from(values)) };
+  const wide = Uint16Array.from(values);
+  if (wide.some((value) => value > 255)) return { type: "u2", low: 0, step: 1, data: base64(wide) };
+  return { type: "u1", low: 0, step: 1, data: base64(Uint8Array.from(wide)) };
 }
 
 /**
@@ -23,13 +25,6 @@ export function packReal(values: ArrayLike<number>): Packed {
   return { type: "q2", low, step, data: base64(codes) };
 }
 
-function base64(values: Uint16Array): string {
+function base64(values: Uint8Array | Uint16Array): string {
   return Buffer.from(values.buffer, values.byteOffset, values.byteLength).toString("base64");
-}
-
-/** Reads what {@link packWhole} or {@link packReal} wrote. Runs in the browser as well. */
-export function unpack({ type, low, step, data }: Packed): Float64Array {
-  const bytes = Uint8Array.from(atob(data), (character) => character.charCodeAt(0));
-  const codes = new Uint16Array(bytes.buffer);
-  return Float64Array.from(codes, (code) => (type === "q2" && code === 65535 ? Number.NaN : low + step * code));
 }

@@ -31,3 +31,33 @@ export function encodePng(width: number, height: number, pixels: Uint8Array, pal
     chunk("IEND", new Uint8Array(0)),
   ]);
 }
+
+/**
+ * Reduces an opaque picture to 256 colours: the most frequent ones stay, each other takes the nearest of them. Flat
+ * colours and text keep their look, and the file shrinks several times.
+ * @param pixels red, green, blue, alpha: [height, width, 4]
+ */
+export function reduceColors(pixels: Uint8Array): { indices: Uint8Array; palette: number[][] } {
+  const colors = new Uint32Array(pixels.length / 4);
+  const uses = new Map<number, number>();
+  for (let i = 0; i < colors.length; i++) {
+    const color = (pixels[4 * i]! << 16) | (pixels[4 * i + 1]! << 8) | pixels[4 * i + 2]!;
+    colors[i] = color;
+    uses.set(color, (uses.get(color) ?? 0) + 1);
+  }
+  const byUse = [...uses].sort((a, b) => b[1] - a[1]).map(([color]) => color);
+  const palette = byUse.slice(0, 256).map((color) => [color >> 16, (color >> 8) & 255, color & 255, 255]);
+  const place = new Map(byUse.map((color, i) => [color, i < 256 ? i : nearest(color, palette)]));
+  return { indices: Uint8Array.from(colors, (color) => place.get(color)!), palette };
+}
+
+function nearest(color: number, palette: readonly number[][]): number {
+  const [r, g, b] = [color >> 16, (color >> 8) & 255, color & 255];
+  let best = 0;
+  let least = Infinity;
+  for (const [i, [pr, pg, pb]] of palette.entries()) {
+    const distance = (r - pr!) ** 2 + (g - pg!) ** 2 + (b - pb!) ** 2;
+    if (distance < least) [best, least] = [i, distance];
+  }
+  return best;
+}

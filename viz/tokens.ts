@@ -1,5 +1,4 @@
 import type { TokenPiece } from "../lib/trace/record.ts";
-import { themed } from "./colors.ts";
 import { element, escapeText } from "./svg.ts";
 
 /** A stretch of a token as drawn: `text` stands for itself; `sign` stands for what could not be seen. */
@@ -27,6 +26,8 @@ const UNSEEN = /[\p{Cc}\p{Cf}\p{Co}\p{Cn}\p{Z}\p{Default_Ignorable_Code_Point}]/
 /** Joiners and selectors: part of what is seen inside an emoji or a script that needs them, hidden elsewhere. */
 const JOINERS: ReadonlySet<number> = new Set([0x200c, 0x200d, 0xfe0e, 0xfe0f]);
 
+const JOINED = /(?:[\p{Extended_Pictographic}\p{Emoji_Modifier}\p{M}#*0-9]|(?!\p{Script=Latin})\p{L})$/u;
+
 function signOf(character: string): string | null {
   const sign = SIGNS[character];
   if (sign !== undefined) return sign;
@@ -37,7 +38,7 @@ function signOf(character: string): string | null {
 }
 
 function joins(character: string, before: string): boolean {
-  return JOINERS.has(character.codePointAt(0)!) && /[\p{Extended_Pictographic}\p{L}\p{M}#*0-9]$/u.test(before);
+  return JOINERS.has(character.codePointAt(0)!) && JOINED.test(before);
 }
 
 function runsOfText(text: string): Run[] {
@@ -133,7 +134,7 @@ function fit(runs: Run[], most: number): Run[] {
  */
 export function tokenText(token: Token, attributes: Record<string, string | number | null>, most = Infinity): string {
   const spans = fit(token.runs, most).map((run) =>
-    run.kind === "sign" ? element("tspan", { fill: themed("muted") }, escapeText(run.text)) : escapeText(run.text),
+    run.kind === "sign" ? element("tspan", { class: "s" }, escapeText(run.text)) : escapeText(run.text),
   );
   return element("text", { ...attributes, "font-style": token.special ? "italic" : null }, ...spans);
 }

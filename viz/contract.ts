@@ -1,9 +1,11 @@
 /** Types shared by the views, which write them, and the browser's script, which reads them. No DOM, no Node. */
 
+import type { CellShape } from "./cell.ts";
+
 /** A typed array on its way to the browser. */
 export interface Packed {
-  /** `u2`: whole numbers of 16 bits; `q2`: reals as low + step · n in 16 bits, with n = 65535 for NaN. */
-  type: "u2" | "q2";
+  /** `u1`, `u2`: whole numbers of 8 or 16 bits; `q2`: reals as low + step · n in 16 bits, with n = 65535 for NaN. */
+  type: "u1" | "u2" | "q2";
   low: number;
   step: number;
   /** Little-endian, base64. */
@@ -45,6 +47,7 @@ export interface RoutingGridLive extends LiveBase {
   weights: Packed | null;
   /** Weight that a full cell stands for. */
   full: number;
+  shape: CellShape;
   /** One colour an expert, or null where position says which. */
   colors: readonly string[] | null;
 }
@@ -67,12 +70,16 @@ export interface AttentionMapLive extends LiveBase {
   view: "attentionMap";
   /** Row after row of the lower triangle: n (n + 1) / 2 numbers. */
   weights: Packed;
+  /** Weight drawn in full colour. */
+  most: number;
 }
 
 export interface TextActivationsLive extends LiveBase {
   view: "textActivations";
+  layer: number;
   expert: number;
-  /** Neurons that can be picked. */
+  dFf: number;
+  /** Neurons that can be picked, strongest first. */
   neurons: number[];
   /** The one drawn in the static picture. */
   neuron: number;
@@ -86,13 +93,14 @@ export interface ExpertLoadLive extends LiveBase {
   view: "expertLoad";
   layers: number[];
   nExperts: number;
-  topK: number;
-  nTokens: number;
   /** [n_layers, n_experts] */
   counts: number[];
-  /** The central 95 % of the count of one expert under uniform routing. */
+  /** Assignments of a layer, n_tokens · top_k. */
+  assignments: number;
+  /** The central 95 % of one expert's share under uniform routing. */
   low: number;
   high: number;
+  colors: readonly string[] | null;
 }
 
 export type Live = RoutingGridLive | RouterHeatmapLive | AttentionMapLive | TextActivationsLive | ExpertLoadLive;

@@ -1,0 +1,107 @@
+import { writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { inspect } from "node:util";
+import { inTheme, THEMES, type Theme } from "./colors.ts";
+import { type FigureParts, figureHtml, pageHtml } from "./html.ts";
+import { encodePng, reduceColors } from "./png.ts";
+
+/** Which ground a saved picture stands on. */
+export interface SaveOptions {
+  theme?: Theme;
+}
+
+/** MIME type to content: text as it is, binary in base64. */
+export type MimeBundle = Record<string, string>;
+
+/** Area in pixels up to which a PNG has two pixels for one; a larger picture has one for one. */
+const SHARP_AREA = 700_000;
+
+/**
+ * A picture with its data. It shows nothing by itself: `show(figure)` does.
+ * - `title`, `data`: what it is called and the plain numbers it draws;
+ * - `svg`: the static picture, on a light ground, for any program;
+ * - `bundle()`: what a notebook needs: html that works untrusted and offline, png and one line of text.
+ */
+export class Figure<Data = unknown> {
+  readonly title: string;
+  readonly data: Data;
+  readonly #parts: FigureParts;
+
+  constructor(data: Data, parts: FigureParts) {
+    this.title = parts.title;
+    this.data = data;
+    this.#parts = parts;
+  }
+
+  /** The static picture on a light ground. */
+  get svg(): string {
+    return inTheme(this.#parts.svg, "light");
+  }
+
+  /** One line: the title and its numbers. */
+  get text(): string {
+    return `${this.title}: ${this.#parts.summary}`;
+  }
+
+  /**
+   * The same picture for every front end: `text/html` (the picture as an image, its caption, its numbers as a table and
+   * the script that makes it answer to pointer and keys), `image/png` and `text/plain`.
+   */
+  bundle(): MimeBundle {
+    return {
+      "text/html": figureHtml(this.#parts),
+      "image/png": Buffer.from(this.png()).toString("base64"),
+      "text/plain": this.text,
+    };
+  }
+
+  /** The static picture as PNG, with the fonts of this package and of the system. */
+  png(options: SaveOptions = {}): Uint8Array {
+    return renderPng(this.#inTheme("png", options));
+  }
+
+  /** Writes the static picture as an SVG file. */
+  saveSvg(path: string, options: SaveOptions = {}): void {
+    writeFileSync(path, this.#inTheme("saveSvg", options));
+  }
+
+  /** Writes the static picture as a PNG file. */
+  savePng(path: string, options: SaveOptions = {}): void {
+    writeFileSync(path, this.png(options));
+  }
+
+  /** Writes the whole figure, script included, as a page that needs no other file and no network. */
+  saveHtml(path: string): void {
+    writeFileSync(path, pageHtml(this.#parts));
+  }
+
+  #inTheme(where: string, { theme = "light" }: SaveOptions): string {
+    if (!Object.hasOwn(THEMES, theme)) throw new RangeError(`${where}: theme must be light or dark, got ${theme}`);
+    return inTheme(this.#parts.svg, theme);
+  }
+
+  [inspect.custom](): string {
+    return `Figure "${this.title}": call show(figure) to see it`;
+  }
+
+  /** Lets kernels that know this symbol display a figure that ends a cell. */
+  [Symbol.for("Jupyter.display")](): MimeBundle {
+    return this.bundle();
+  }
+}
+
+/** The rasteriser is native and heavy, so it is loaded when the first picture is asked for. */
+function renderPng(svg: string): Uint8Array {
+  const require = createRequire(import.meta.url);
+  const { Resvg } = require("@resvg/resvg-js") as typeof import("@resvg/resvg-js");
+  const fonts = ["", "-Bold", "-Oblique", "Mono", "Mono-Oblique"];
+  const fontFiles = fonts.map((name) => require.resolve(`dejavu-fonts-ttf/ttf/DejaVuSans${name}.ttf`));
+  const [width, height] = [...svg.matchAll(/ (?:width|height)="([\d.]+)"/g)].map((match) => Number(match[1]));
+  const zoom = width! * height! <= SHARP_AREA ? 2 : 1;
+  const image = new Resvg(svg, {
+    fitTo: { mode: "zoom", value: zoom },
+    font: { fontFiles, loadSystemFonts: true, defaultFontFamily: "DejaVu Sans" },
+  }).render();
+  const { indices, palette } = reduceColors(image.pixels);
+  return encodePng(image.width, image.height, indices, palette);
+}

@@ -1,0 +1,82 @@
+import type { Live } from "./contract.ts";
+import { LIVE_SCRIPT } from "./liveScript.ts";
+import { element, escapeText } from "./svg.ts";
+
+/** The numbers of a figure as a table. */
+export interface Table {
+  columns: readonly string[];
+  /** At most {@link MOST_ROWS}. */
+  rows: readonly (readonly string[])[];
+  /** Rows there are in all. */
+  total: number;
+}
+
+/** Rows that a figure's table may hold, so that an output stays small; the rest is in `figure.data`. */
+export const MOST_ROWS = 200;
+
+/** Builds a table of `total` rows, as far as it may go. */
+export function tableOf(columns: readonly string[], total: number, row: (i: number) => readonly string[]): Table {
+  return { columns, total, rows: Array.from({ length: Math.min(total, MOST_ROWS) }, (_, i) => row(i)) };
+}
+
+/** What a view hands over to become a figure. */
+export interface FigureParts {
+  title: string;
+  /** The numbers in one line. */
+  summary: string;
+  /** How to read the picture: what one mark is, what colour means, the baseline. */
+  caption: string;
+  /** The themed picture. */
+  svg: string;
+  table: Table;
+  live: Live;
+}
+
+/** Text below the picture, aligned with it. Each property is one that JupyterLab's sanitiser lets pass. */
+const TEXT_STYLE = "margin: 4px 16px; max-width: 760px; font-size: 13px; line-height: 1.5";
+
+/** The figure as html that survives a sanitiser: without scripts and styles, picture, caption and table stand. */
+export function figureHtml({ title, summary, caption, svg, table, live }: FigureParts): string {
+  const json = JSON.stringify(live).replaceAll("<", "\\u003c");
+  return element(
+    "figure",
+    { class: "moescope", style: "margin: 0px" },
+    element("img", {
+      src: `data:image/svg+xml;base64,${Buffer.from(svg).toString("base64")}`,
+      alt: `${title}: ${summary}`,
+      style: "max-width: 100%",
+    }),
+    element("figcaption", { style: TEXT_STYLE }, escapeText(caption)),
+    element("details", { style: TEXT_STYLE }, element("summary", {}, "The numbers"), tableHtml(table)),
+    `<script type="application/json">${json}</script>`,
+    `<script>${LIVE_SCRIPT}</script>`,
+  );
+}
+
+function tableHtml({ columns, rows, total }: Table): string {
+  const row = (cells: readonly string[], tag: "th" | "td"): string =>
+    element("tr", {}, ...cells.map((cell) => element(tag, {}, element("bdi", {}, escapeText(cell)))));
+  const table = element(
+    "table",
+    {},
+    element("thead", {}, row(columns, "th")),
+    element("tbody", {}, ...rows.map((cells) => row(cells, "td"))),
+  );
+  if (rows.length === total) return table;
+  return table + element("p", {}, `The first ${rows.length} of ${total} rows; figure.data holds all.`);
+}
+
+/** The figure as a page of its own, which forbids itself every request. */
+export function pageHtml(parts: FigureParts): string {
+  const policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'";
+  return [
+    "<!doctype html>",
+    '<html lang="en"><head><meta charset="utf-8">',
+    `<meta http-equiv="Content-Security-Policy" content="${policy}">`,
+    '<meta name="viewport" content="width=device-width"><meta name="color-scheme" content="light dark">',
+    `<title>${escapeText(parts.title)}</title></head>`,
+    '<body style="max-width: 880px; margin: 24px auto; font: 14px/1.5 system-ui, sans-serif">',
+    figureHtml(parts),
+    "</body></html>",
+  ].join("\n");
+}

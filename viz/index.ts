@@ -1,0 +1,7 @@
+export { type AttentionMapData, type AttentionMapOptions, attentionMap } from "./attentionMap.ts";
+export { show } from "./display.ts";
+export { type ExpertLoadData, type ExpertLoadOptions, expertLoad } from "./expertLoad.ts";
+export { Figure, type MimeBundle, type SaveOptions } from "./figure.ts";
+export { type RouterHeatmapData, type RouterHeatmapOptions, routerHeatmap } from "./routerHeatmap.ts";
+export { type RoutingGridData, type RoutingGridOptions, routingGrid } from "./routingGrid.ts";
+export { type TextActivationsData, type TextActivationsOptions, textActivations } from "./textActivations.ts";

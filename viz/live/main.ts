@@ -1,0 +1,48 @@
+import type { Live } from "../contract.ts";
+import { attentionMap } from "./attentionMap.ts";
+import { expertLoad } from "./expertLoad.ts";
+import { routerHeatmap } from "./routerHeatmap.ts";
+import { routingGrid } from "./routingGrid.ts";
+import { stage, type View } from "./stage.ts";
+import { textActivations } from "./textActivations.ts";
+
+function viewOf(live: Live): View {
+  switch (live.view) {
+    case "routingGrid":
+      return routingGrid(live);
+    case "routerHeatmap":
+      return routerHeatmap(live);
+    case "attentionMap":
+      return attentionMap(live);
+    case "textActivations":
+      return textActivations(live);
+    case "expertLoad":
+      return expertLoad(live);
+  }
+}
+
+/** Brings a figure's picture to life. The picture goes only when its successor stands. */
+function wake(figure: HTMLElement): void {
+  const picture = figure.querySelector("img");
+  const data = figure.querySelector('script[type="application/json"]')?.textContent;
+  if (picture === null || data === null || data === undefined) return;
+  const host = document.createElement("div");
+  try {
+    const live = JSON.parse(data) as Live;
+    const bytes = Uint8Array.from(atob(picture.src.split(",")[1]!), (c) => c.charCodeAt(0));
+    const parsed = new DOMParser().parseFromString(new TextDecoder().decode(bytes), "image/svg+xml");
+    const svg = document.importNode(parsed.documentElement, true) as unknown as SVGSVGElement;
+    picture.after(host);
+    stage(host, svg, live.blocks, viewOf(live));
+    picture.remove();
+  } catch (error) {
+    host.remove();
+    const note = document.createElement("p");
+    note.textContent = `This figure stays a picture: ${String(error)}`;
+    picture.after(note);
+  }
+}
+
+// Where the page hides which script runs, every figure that still holds a picture is woken.
+const own = document.currentScript?.closest<HTMLElement>("figure.moescope");
+for (const figure of own ? [own] : document.querySelectorAll<HTMLElement>("figure.moescope")) wake(figure);

@@ -1,0 +1,91 @@
+import { cellRects } from "../cell.ts";
+import type { RoutingGridLive } from "../contract.ts";
+import { percent, probability } from "../format.ts";
+import { rectPath } from "../svg.ts";
+import { unpack } from "../unpack.ts";
+import type { Cell, Shape, View } from "./stage.ts";
+
+/** Pointing at a slice lights every cell whose token uses that expert in any layer shown. */
+export function routingGrid(live: RoutingGridLive): View {
+  const { topK, layers, nExperts, tokens, blocks } = live;
+  const indices = unpack(live.indices);
+  const weights = live.weights === null ? null : unpack(live.weights);
+  const shape = live.shape;
+
+  const at = (column: number, row: number): number => (column * layers.length + row) * topK;
+  const experts = (column: number, row: number): Float64Array =>
+    indices.subarray(at(column, row), at(column, row) + topK);
+  const rects = (column: number, row: number): ReturnType<typeof cellRects> => {
+    const from = at(column, row);
+    const fractions = Array.from({ length: topK }, (_, k) =>
+      weights === null ? 1 / topK : weights[from + k]! / live.full,
+    );
+    return cellRects(shape, experts(column, row), fractions);
+  };
+  /** The slot under the pointer, or the first. */
+  const slotOf = ({ column, row, at: pointer }: Cell): number => {
+    if (pointer === null) return 0;
+    const hit = rects(column, row).findIndex(
+      ([x, y, w, h]) => pointer.x >= x && pointer.x < x + w && pointer.y >= y && pointer.y < y + h,
+    );
+    return Math.max(0, hit);
+  };
+
+  return {
+    dims: true,
+    read(cell) {
+      const { column, row } = cell;
+      const chosen = experts(column, row);
+      const slot = slotOf(cell);
+      const expert = chosen[slot]!;
+      let uses = 0;
+      for (let t = 0; t < tokens.length; t++) if (experts(t, row).includes(expert)) uses += 1;
+      return {
+        head: `${live.start + column} “${tokens[column]}”, layer ${layers[row]}`,
+        lines: [
+          ...Array.from(chosen, (e, k) => ({
+            name: `expert ${e}`,
+            value: weights === null ? "" : probability(weights[at(column, row) + k]!),
+            ...(live.colors === null ? {} : { swatch: live.colors[e]! }),
+            strong: k === slot,
+          })),
+          {
+            name: `tokens on expert ${expert} in this layer`,
+            value: `${uses} of ${tokens.length} = ${percent(uses / tokens.length)}`,
+          },
+          { name: "uniform routing", value: percent(topK / nExperts) },
+        ],
+      };
+    },
+    light(cell) {
+      const expert = experts(cell.column, cell.row)[slotOf(cell)]!;
+      let d = "";
+      for (const block of blocks)
+        for (let row = 0; row < block.rows; row++)
+          for (let i = 0; i < block.columns; i++) {
+            const column = block.column + i;
+            const slot = experts(column, row).indexOf(expert);
+            if (slot < 0) continue;
+            const [x, y, width, height] = rects(column, row)[slot]!;
+            d += rectPath(
+              block.x + i * block.width + x,
+              block.y + (block.rows - 1 - row) * block.height + y,
+              width,
+              height,
+            );
+          }
+      const block = blocks.find((b) => cell.column >= b.column && cell.column < b.column + b.columns)!;
+      const path = rectPath(
+        block.x + (cell.column - block.column) * block.width,
+        block.y,
+        block.width,
+        block.rows * block.height,
+      );
+      const shapes: Shape[] = [
+        { d, fill: live.colors?.[expert] ?? "var(--accent)" },
+        { d: path, stroke: "var(--muted)" },
+      ];
+      return shapes;
+    },
+  };
+}

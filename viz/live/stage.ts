@@ -1,0 +1,289 @@
+import { THEMES, type Theme } from "../colors.ts";
+import type { Block } from "../contract.ts";
+import { rectPath } from "../svg.ts";
+
+/** A cell of the picture, and where in it the pointer is. */
+export interface Cell {
+  column: number;
+  row: number;
+  /** Position inside the cell, in pixels from its corner; null when keys came here. */
+  at: { x: number; y: number } | null;
+}
+
+/** What is said about a cell. */
+export interface Reading {
+  head: string;
+  lines: Line[];
+}
+
+interface Line {
+  name: string;
+  value: string;
+  /** Colour of the swatch before the name. */
+  swatch?: string;
+  strong?: boolean;
+}
+
+/** A shape drawn above the picture. */
+export interface Shape {
+  d: string;
+  fill?: string;
+  opacity?: number;
+  stroke?: string;
+}
+
+/** What a view adds to the stage. */
+export interface View {
+  read(cell: Cell): Reading;
+  /** Shapes that light up with a cell. */
+  light(cell: Cell): Shape[];
+  /** Whether all other marks step back while shapes are lit. */
+  dims?: boolean;
+  /** A control above the picture; `redraw` is to be called after it changed the view. */
+  control?(svg: SVGSVGElement, redraw: () => void): HTMLElement;
+}
+
+const STYLE = `
+.stage{position:relative;font:12px/1.45 "DejaVu Sans","Segoe UI","Helvetica Neue",Arial,sans-serif;color:var(--ink)}
+svg{display:block;max-width:100%;height:auto;outline:none;touch-action:manipulation}
+svg:focus-visible{outline:2px solid var(--accent);outline-offset:2px}
+.paper{fill:none}
+.marks{transition:opacity .12s}
+.dim .marks{opacity:.22}
+.tip{position:absolute;z-index:9;pointer-events:none;max-width:300px;padding:7px 10px;border-radius:5px;
+  background:var(--tip);border:1px solid var(--faint);box-shadow:0 2px 10px #0003;visibility:hidden}
+.tip.on{visibility:visible}
+.tip b{display:block;margin-bottom:3px;unicode-bidi:isolate;overflow-wrap:anywhere}
+.tip table{border-collapse:collapse}
+.tip td{padding:0 10px 0 0;color:var(--muted);unicode-bidi:isolate}
+.tip td+td{padding:0;text-align:right;font-variant-numeric:tabular-nums;color:var(--ink)}
+.tip tr.strong td{color:var(--accent);font-weight:bold}
+.tip i{display:inline-block;width:9px;height:9px;margin-right:6px;border-radius:2px}
+.hint{margin:2px 0 0 16px;color:var(--muted);font-size:11px}
+.control{margin:0 0 4px 16px;display:flex;gap:8px;align-items:center;flex-wrap:wrap}
+.control input,.control select{font:inherit;color:inherit;background:var(--paper);border:1px solid var(--faint);
+  border-radius:4px;padding:2px 5px}
+.spoken{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%);white-space:nowrap}
+@media(prefers-reduced-motion:reduce){.marks{transition:none}}`;
+
+const HINT = "Point at a cell, click to keep it, click again or press Escape to let go. Arrow keys move, Enter keeps.";
+
+function make<K extends keyof HTMLElementTagNameMap>(tag: K, className: string, text = ""): HTMLElementTagNameMap[K] {
+  const node = document.createElement(tag);
+  node.className = className;
+  node.textContent = text;
+  return node;
+}
+
+/** Puts a picture on a stage of its own, where styles and ids cannot meet those of the page, and makes it answer. */
+export function stage(host: HTMLElement, svg: SVGSVGElement, blocks: readonly Block[], view: View): void {
+  const root = host.attachShadow({ mode: "open" });
+  // JupyterLab would take keys for commands of the notebook.
+  host.setAttribute("data-lm-suppress-shortcuts", "true");
+  const style = make("style", "", STYLE);
+  const box = make("div", "stage");
+  const tip = make("div", "tip");
+  const spoken = make("div", "spoken");
+  spoken.setAttribute("aria-live", "polite");
+  const overlay = document.createElementNS("http://www.w3.org/2000/svg", "g");
+  overlay.setAttribute("pointer-events", "none");
+  svg.append(overlay);
+  // The first style sets the colours by the reader's preference; here the page's ground decides.
+  svg.querySelector("style")?.remove();
+  svg.setAttribute("tabindex", "0");
+  svg.setAttribute("role", "application");
+  svg.setAttribute("aria-label", svg.querySelector("title")?.textContent ?? "");
+  // A title of the whole picture would show as the browser's own tooltip above ours.
+  svg.querySelector("title")?.remove();
+  followGround(host, box);
+
+  let cell: Cell | null = null;
+  let pinned = false;
+  const show = (next: Cell | null): void => {
+    cell = next;
+    overlay.replaceChildren();
+    tip.classList.toggle("on", cell !== null);
+    const shapes = cell === null ? [] : view.light(cell);
+    box.classList.toggle("dim", view.dims === true && shapes.length > 0);
+    if (cell === null) return;
+    const [x, y, width, height] = cellBox(blocks, cell);
+    for (const shape of [...shapes, { d: rectPath(x, y, width, height), stroke: "var(--accent)" }])
+      overlay.append(drawn(shape));
+    fillTip(tip, view.read(cell), pinned);
+    placeTip(tip, box, svg, x, y, width, height);
+  };
+  const say = (): void => {
+    if (cell === null) return;
+    const { head, lines } = view.read(cell);
+    spoken.textContent = [head, ...lines.map((line) => `${line.name} ${line.value}`)].join(", ");
+  };
+  const pin = (on: boolean): void => {
+    pinned = on;
+    show(cell);
+  };
+
+  svg.addEventListener("pointermove", (event) => {
+    if (!pinned) show(cellAt(svg, blocks, event));
+  });
+  svg.addEventListener("pointerleave", () => {
+    if (!pinned) show(null);
+  });
+  svg.addEventListener("click", (event) => {
+    const hit = cellAt(svg, blocks, event);
+    const again = pinned && hit?.column === cell?.column && hit?.row === cell?.row;
+    cell = hit;
+    pin(hit !== null && !again);
+    say();
+  });
+  svg.addEventListener("keydown", (event) => {
+    const moved = movedBy(event.key, blocks, cell);
+    if (moved !== null) show(moved);
+    else if (event.key === "Enter" && cell !== null) pin(!pinned);
+    else if (event.key === "Escape") {
+      pinned = false;
+      show(null);
+    } else return;
+    event.preventDefault();
+    event.stopPropagation();
+    say();
+  });
+  svg.addEventListener("blur", () => {
+    if (!pinned) show(null);
+  });
+
+  const control = view.control?.(svg, () => show(cell));
+  box.append(...(control === undefined ? [] : [control]), svg, make("div", "hint", HINT), tip, spoken);
+  root.append(style, box);
+}
+
+function drawn({ d, fill = "none", opacity = 1, stroke }: Shape): SVGPathElement {
+  const path = document.createElementNS("http://www.w3.org/2000/svg", "path");
+  path.setAttribute("d", d);
+  path.setAttribute("fill", fill);
+  path.setAttribute("fill-opacity", String(opacity));
+  if (stroke !== undefined) {
+    path.setAttribute("stroke", stroke);
+    path.setAttribute("stroke-width", "1.5");
+  }
+  return path;
+}
+
+function cellBox(blocks: readonly Block[], { column, row }: Cell): [number, number, number, number] {
+  const block = blockOf(blocks, column, row)!;
+  const line = block.upwards === true ? block.rows - 1 - (row - block.row) : row - block.row;
+  const x = block.x + (column - block.column) * block.width;
+  return [x, block.y + line * block.height, block.width, block.height];
+}
+
+function blockOf(blocks: readonly Block[], column: number, row: number): Block | undefined {
+  return blocks.find(
+    (b) => column >= b.column && column < b.column + b.columns && row >= b.row && row < b.row + b.rows,
+  );
+}
+
+function cellAt(svg: SVGSVGElement, blocks: readonly Block[], event: MouseEvent): Cell | null {
+  const seen = svg.getBoundingClientRect();
+  const scale = svg.viewBox.baseVal.width / seen.width;
+  const x = (event.clientX - seen.left) * scale;
+  const y = (event.clientY - seen.top) * scale;
+  for (const block of blocks) {
+    const across = Math.floor((x - block.x) / block.width);
+    const down = Math.floor((y - block.y) / block.height);
+    if (across < 0 || across >= block.columns || down < 0 || down >= block.rows) continue;
+    const row = block.row + (block.upwards === true ? block.rows - 1 - down : down);
+    const at = { x: x - block.x - across * block.width, y: y - block.y - down * block.height };
+    return { column: block.column + across, row, at };
+  }
+  return null;
+}
+
+/** The cell an arrow key leads to; the first cell when there was none, the same one at an edge. */
+function movedBy(key: string, blocks: readonly Block[], cell: Cell | null): Cell | null {
+  const step = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[key];
+  if (step === undefined) return null;
+  const first = blocks[0]!;
+  if (cell === null) return { column: first.column, row: first.row, at: null };
+  const block = blockOf(blocks, cell.column, cell.row)!;
+  const column = cell.column + step[0]!;
+  const row = cell.row + (block.upwards === true ? -step[1]! : step[1]!);
+  return blockOf(blocks, column, row) === undefined ? { ...cell, at: null } : { column, row, at: null };
+}
+
+function fillTip(tip: HTMLElement, { head, lines }: Reading, pinned: boolean): void {
+  const table = make("table", "");
+  for (const line of lines) {
+    const row = table.insertRow();
+    if (line.strong === true) row.className = "strong";
+    const name = row.insertCell();
+    if (line.swatch !== undefined) {
+      const swatch = make("i", "");
+      swatch.style.background = line.swatch;
+      name.append(swatch);
+    }
+    name.append(line.name);
+    row.insertCell().textContent = line.value;
+  }
+  tip.replaceChildren(make("b", "", pinned ? `${head} (kept)` : head), table);
+}
+
+/** Beside the cell, inside the figure: a notebook cuts what stands out of its output. */
+function placeTip(
+  tip: HTMLElement,
+  box: HTMLElement,
+  svg: SVGSVGElement,
+  x: number,
+  y: number,
+  width: number,
+  height: number,
+): void {
+  const seen = svg.getBoundingClientRect();
+  const outer = box.getBoundingClientRect();
+  const scale = seen.width / svg.viewBox.baseVal.width;
+  const left = seen.left - outer.left + (x + width) * scale + 8;
+  const top = seen.top - outer.top + (y + height) * scale + 8;
+  const flipped = left + tip.offsetWidth > outer.width ? left - width * scale - tip.offsetWidth - 16 : left;
+  tip.style.left = `${Math.max(0, flipped)}px`;
+  tip.style.top = `${Math.max(0, Math.min(top, outer.height - tip.offsetHeight))}px`;
+}
+
+/** Takes the theme of the ground that the figure really stands on, now and whenever the page changes its theme. */
+function followGround(host: HTMLElement, box: HTMLElement): void {
+  const follow = (): void => {
+    const ground = groundOf(host);
+    const theme: Theme = ground.dark ? "dark" : "light";
+    for (const [role, color] of Object.entries(THEMES[theme])) box.style.setProperty(`--${role}`, color);
+    box.style.setProperty("--tip", THEMES[theme].paper);
+    box.style.setProperty("--paper", ground.color);
+  };
+  follow();
+  const changed = new MutationObserver(() => requestAnimationFrame(follow));
+  const attributeFilter = ["class", "style", "data-jp-theme-light", "data-vscode-theme-kind", "data-theme"];
+  for (const node of [document.documentElement, document.body])
+    changed.observe(node, { attributes: true, attributeFilter });
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", follow);
+}
+
+/** The first opaque background under an element; without one, the page's own canvas. */
+function groundOf(host: HTMLElement): { color: string; dark: boolean } {
+  for (let node: HTMLElement | null = host; node !== null; node = node.parentElement) {
+    const color = getComputedStyle(node).backgroundColor;
+    if (opacityOf(color) > 0.5) return { color, dark: isDark(color) };
+  }
+  host.style.backgroundColor = "Canvas";
+  const color = getComputedStyle(host).backgroundColor;
+  host.style.backgroundColor = "";
+  return { color, dark: isDark(color) };
+}
+
+function channels(color: string): number[] {
+  return (color.match(/[\d.]+/g) ?? []).map(Number);
+}
+
+function opacityOf(color: string): number {
+  return channels(color)[3] ?? 1;
+}
+
+function isDark(color: string): boolean {
+  const [r = 255, g = 255, b = 255] = channels(color);
+  return 0.2126 * r + 0.7152 * g + 0.0722 * b < 128;
+}

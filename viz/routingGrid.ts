@@ -1,0 +1,303 @@
+import type { RoutingTrace } from "../lib/trace/record.ts";
+import { type CellShape, cellRects, cellShape } from "./cell.ts";
+import { EXPERT_COLORS, hasExpertColors, inkOn, themed } from "./colors.ts";
+import type { Block } from "./contract.ts";
+import { Figure } from "./figure.ts";
+import { percent, probability } from "./format.ts";
+import { frame, MARGIN, MONO, rampLegend, TOP, WIDTH } from "./frame.ts";
+import { tableOf } from "./html.ts";
+import { drawMarks, type Fill, type Mark, MOST_OUTLINES, scaleFills, scaleStep } from "./marks.ts";
+import { packReal, packWhole } from "./pack.ts";
+import { element, label, rectPath } from "./svg.ts";
+import { type Token, textWidth, tokenText } from "./tokens.ts";
+import { type TraceWindow, type TraceWindowOptions, traceWindow } from "./trace.ts";
+
+export type RoutingGridOptions = TraceWindowOptions;
+
+/** What the routing grid draws. */
+export interface RoutingGridData {
+  /** Position of the first token in its sequence. */
+  start: number;
+  nTokens: number;
+  layers: number[];
+  nExperts: number;
+  topK: number;
+  /** Best first where the trace keeps the order or has weights, else by number: [n_tokens, n_layers, top_k]. */
+  indices: Uint16Array;
+  /** In the same order, or null where not recorded. */
+  weights: Float32Array | null;
+}
+
+/** Slices and tokens that one figure can hold within 300 kB. */
+const MOST_SLICES = 6144;
+const MOST_TOKENS = 384;
+
+/** Tokens up to which cells are large enough to read. */
+const MOST_LARGE = 128;
+
+const LEFT = 70;
+
+/** Opacity of a chosen expert with no weight in a map; twice the equal weight and more is opaque. */
+const FAINTEST = 0.25;
+
+/**
+ * Token by layer: which experts each token takes, and how strongly.
+ *
+ * One mark is one chosen expert of one token in one layer; a cell holds the top_k of them. Up to 16 experts it is a slice,
+ * best first: width is its weight, colour the expert, and the first expert's number is printed where it fits. Beyond 16
+ * the cell is a map with a square for every expert, the chosen ones filled, darker for more weight. Layers rise as the
+ * residual stream does. Empty width in a cell is weight that is missing to the largest sum in the window; a weight that is
+ * not positive has no width. Without recorded weights all slices are equal, and the subtitle says so.
+ * @throws RangeError for a window that does not exist or does not fit; narrow it with `start` and `end`
+ * @example show(routingGrid(trace, { start: 0, end: 40 }))
+ */
+export function routingGrid(trace: RoutingTrace, options: RoutingGridOptions = {}): Figure<RoutingGridData> {
+  const { layers, topK, nExperts } = trace;
+  const most = Math.max(1, Math.min(MOST_TOKENS, Math.floor(MOST_SLICES / (layers.length * topK))));
+  const window = traceWindow("routingGrid", trace, options, most);
+  const data = gather(trace, window);
+  const layout = layOut(data, window.tokens);
+  const chance = probability(1 / topK);
+  const way = hasExpertColors(nExperts) ? "width = weight" : "shade = weight";
+  const weighed = data.weights === null ? "weights not recorded" : `${way}, equal weights: ${chance} each`;
+  const title = `Routing by token and layer: ${topK} of ${nExperts} experts for each token`;
+  const busiest = describeLoad(data);
+  return new Figure(data, {
+    title,
+    summary: `${window.text}, ${layers.length} layers. ${busiest}`,
+    caption: captionOf(data),
+    svg: frame({
+      title,
+      subtitle: `${window.text}, ${layers.length} layer${layers.length === 1 ? "" : "s"}; ${weighed}`,
+      description: busiest,
+      height: layout.height,
+      body: draw(data, layout, window.tokens),
+    }),
+    table: tableOf(["position", "token", ...layers.map((layer) => `layer ${layer}`)], data.nTokens, (t) => [
+      String(data.start + t),
+      window.tokens[t]!.string,
+      ...layers.map((_, row) => cellText(data, t, row)),
+    ]),
+    live: {
+      view: "routingGrid",
+      blocks: layout.blocks,
+      tokens: window.tokens.map((token) => token.string),
+      start: data.start,
+      layers,
+      nExperts,
+      topK,
+      indices: packWhole(data.indices),
+      weights: data.weights === null ? null : packReal(data.weights),
+      full: layout.full,
+      shape: layout.shape,
+      colors: hasExpertColors(nExperts) ? EXPERT_COLORS.slice(0, nExperts) : null,
+    },
+  });
+}
+
+function gather(trace: RoutingTrace, { start, first, nTokens }: TraceWindow): RoutingGridData {
+  const { layers, topK, nExperts, expertIndices, expertWeights, rankOrdered } = trace;
+  const [from, to] = [first * layers.length * topK, (first + nTokens) * layers.length * topK];
+  const indices = expertIndices.slice(from, to);
+  const weights = expertWeights?.slice(from, to) ?? null;
+  const wrong = indices.find((expert) => expert >= nExperts);
+  if (wrong !== undefined)
+    throw new RangeError(`routingGrid: expert must be below nExperts (${nExperts}), got ${wrong}`);
+  if (!rankOrdered)
+    for (let at = 0; at < indices.length; at += topK) {
+      const slots = Array.from({ length: topK }, (_, k) => ({
+        expert: indices[at + k]!,
+        weight: weights?.[at + k] ?? 0,
+      }));
+      slots.sort((a, b) => b.weight - a.weight || a.expert - b.expert);
+      slots.forEach(({ expert, weight }, k) => {
+        indices[at + k] = expert;
+        if (weights !== null) weights[at + k] = weight;
+      });
+    }
+  return { start, nTokens, layers: [...layers], nExperts, topK, indices, weights };
+}
+
+interface Layout {
+  shape: CellShape;
+  blocks: Block[];
+  /** Weight that fills a cell: the largest sum of a cell's weights, at least 1. */
+  full: number;
+  height: number;
+  compact: boolean;
+}
+
+function layOut(data: RoutingGridData, tokens: readonly Token[]): Layout {
+  const { nTokens, layers, nExperts, topK, weights } = data;
+  const compact = nTokens > MOST_LARGE;
+  const shape = cellShape(nExperts, hasExpertColors(nExperts), compact);
+  const fitting = Math.floor((WIDTH - LEFT - MARGIN) / shape.width);
+  // Bands of equal length, rather than a last one with a token or two.
+  const across = Math.ceil(nTokens / Math.ceil(nTokens / fitting));
+  const blocks: Block[] = [];
+  let y = TOP + (hasExpertColors(nExperts) ? 30 : 92);
+  for (let column = 0; column < nTokens; column += across) {
+    const columns = Math.min(across, nTokens - column);
+    const { width, height } = shape;
+    blocks.push({ x: LEFT, y, width, height, columns, rows: layers.length, column, row: 0, upwards: true });
+    y += layers.length * height + labelHeight(tokens.slice(column, column + columns), compact) + 12;
+  }
+  let full = 1;
+  if (weights !== null)
+    for (let at = 0; at < weights.length; at += topK)
+      full = Math.max(
+        full,
+        weights.subarray(at, at + topK).reduce((sum, w) => sum + (w > 0 ? w : 0), 0),
+      );
+  return { shape, blocks, full, height: y, compact };
+}
+
+function draw(data: RoutingGridData, layout: Layout, tokens: readonly Token[]): string[] {
+  const { shape, blocks } = layout;
+  const slices = hasExpertColors(data.nExperts);
+  const fills: Fill[] = slices
+    ? EXPERT_COLORS.slice(0, data.nExperts).map((color) => ({ color, opacity: 1 }))
+    : scaleFills(themed("value"));
+  const asImage = data.indices.length > MOST_OUTLINES;
+  const fillOf = (expert: number, weight: number): number =>
+    slices ? expert : scaleStep(FAINTEST + ((1 - FAINTEST) * weight * data.topK) / 2, 1);
+
+  const bands = blocks.map((block, band) => {
+    const marks: Mark[] = [];
+    const numbers: string[] = [];
+    for (let i = 0; i < block.columns; i++)
+      for (let row = 0; row < block.rows; row++) {
+        const at = ((block.column + i) * block.rows + row) * data.topK;
+        const experts = data.indices.subarray(at, at + data.topK);
+        const weights = Array.from(experts, (_, k) => data.weights?.[at + k] ?? 1 / data.topK);
+        const x = block.x + i * block.width;
+        const y = block.y + (block.rows - 1 - row) * block.height;
+        const fractions = weights.map((w) => (data.weights === null ? 1 / data.topK : w / layout.full));
+        const rects = cellRects(shape, experts, fractions);
+        rects.forEach(([dx, dy, width, height], k) => {
+          if (width > 0) marks.push({ x: x + dx, y: y + dy, width, height, fill: fillOf(experts[k]!, weights[k]!) });
+        });
+        const [dx, , width] = rects[0]!;
+        const number = String(experts[0]);
+        if (slices && !layout.compact && data.topK > 0 && width >= number.length * 5.8 + 1.5)
+          numbers.push(label(x + dx + width / 2, y + 13.5, number, { fill: inkOn(EXPERT_COLORS[experts[0]!]!) }));
+      }
+    return [
+      wells(block),
+      element(
+        "g",
+        { class: "marks" },
+        drawMarks(`band${band}`, marks, fills, asImage),
+        element("g", { "font-size": 9, "text-anchor": "middle" }, ...numbers),
+      ),
+      rowLabels(block, data.layers),
+      tokenLabels(block, layout.compact, tokens),
+    ].join("");
+  });
+  return [legend(data, layout.shape), ...bands];
+}
+
+/** The empty cells: a ground with lines of paper between columns and rows. */
+function wells({ x, y, width, height, columns, rows }: Block): string {
+  const down = Array.from({ length: columns + 1 }, (_, i) => `M${x + i * width} ${y}v${rows * height}`);
+  const across = Array.from({ length: rows + 1 }, (_, i) => `M${x} ${y + i * height}h${columns * width}`);
+  return (
+    element("rect", { x, y, width: columns * width, height: rows * height, fill: themed("well") }) +
+    element("path", { d: [...down, ...across].join(""), stroke: themed("paper"), "stroke-width": 2 })
+  );
+}
+
+function rowLabels({ x, y, height, rows }: Block, layers: readonly number[]): string {
+  const every = Math.ceil(14 / height);
+  const labels = layers.map((layer, row) =>
+    row % every === 0 ? label(x - 6, y + (rows - 1 - row) * height + height / 2 + 4, `layer ${layer}`) : "",
+  );
+  return element("g", { "text-anchor": "end", fill: themed("muted") }, ...labels);
+}
+
+/** Width in em at which a token below the grid is cut. */
+const LABEL_WIDTH = 6.2;
+
+/** Height of the tokens below a band: slanted by 45°, or upright in the compact form. */
+function labelHeight(tokens: readonly Token[], compact: boolean): number {
+  const widest = Math.min(LABEL_WIDTH, Math.max(...tokens.map((token) => textWidth(token.string))));
+  return compact ? widest * 9 + 8 : widest * 10.5 * Math.SQRT1_2 + 14;
+}
+
+function tokenLabels(block: Block, compact: boolean, tokens: readonly Token[]): string {
+  const y = block.y + block.rows * block.height;
+  const labels = Array.from({ length: block.columns }, (_, i) => {
+    const token = tokens[block.column + i]!;
+    const x = block.x + (i + 0.5) * block.width;
+    if (compact) return tokenText(token, { x: -y - 4, y: x + 3 }, LABEL_WIDTH);
+    return tokenText(token, { transform: `translate(${x + 4} ${y + 10})rotate(-45)` }, LABEL_WIDTH);
+  });
+  const turned = { "font-size": compact ? 9 : 10.5, transform: compact ? "rotate(-90)" : null };
+  return element("g", { "text-anchor": "end", "font-family": MONO, ...turned }, ...labels);
+}
+
+function legend(data: RoutingGridData, shape: CellShape): string {
+  if (hasExpertColors(data.nExperts)) return colorLegend(data.nExperts);
+  return mapLegend(data, shape.mapColumns);
+}
+
+function colorLegend(nExperts: number): string {
+  const swatches = EXPERT_COLORS.slice(0, nExperts).map((color, expert) => {
+    const x = LEFT + 52 + expert * 42;
+    const swatch = element("rect", { x, y: TOP - 1, width: 13, height: 13, rx: 2, fill: color });
+    return swatch + label(x + 17, TOP + 10, String(expert));
+  });
+  return label(LEFT, TOP + 10, "expert", { fill: themed("muted") }) + swatches.join("");
+}
+
+/** An enlarged map with its corners numbered, and the scale of weights. */
+function mapLegend({ nExperts, topK, weights }: RoutingGridData, mapColumns: number): string {
+  const rows = Math.ceil(nExperts / mapColumns);
+  const unit = Math.min(9, 72 / rows);
+  const [x, y, right] = [LEFT + 22, TOP, LEFT + 22 + mapColumns * unit + 5];
+  const d = Array.from({ length: nExperts }, (_, e) =>
+    rectPath(x + (e % mapColumns) * unit + 0.5, y + Math.floor(e / mapColumns) * unit + 0.5, unit - 1, unit - 1),
+  );
+  const corner = (at: number, down: number, expert: number, end: boolean): string =>
+    label(at, down, String(expert), { "font-size": 10, "text-anchor": end ? "end" : null });
+  const low = y + rows * unit - 1;
+  return [
+    element("path", { d: d.join(""), fill: themed("faint") }),
+    element(
+      "g",
+      { fill: themed("muted") },
+      corner(x - 4, y + 8, 0, true),
+      corner(right, y + 8, mapColumns - 1, false),
+      corner(x - 4, low, (rows - 1) * mapColumns, true),
+      corner(right, low, nExperts - 1, false),
+      label(right + 36, y + 10, `A cell maps all ${nExperts} experts like this and fills the ${topK} chosen.`),
+    ),
+    weights === null ? "" : rampLegend(right + 36, y + 28, "weight", ["0", `≥ ${probability(2 / topK)}`], FAINTEST),
+  ].join("");
+}
+
+function cellText({ layers, topK, indices, weights }: RoutingGridData, token: number, row: number): string {
+  const at = (token * layers.length + row) * topK;
+  return Array.from({ length: topK }, (_, k) =>
+    weights === null ? String(indices[at + k]) : `${indices[at + k]} (${probability(weights[at + k]!)})`,
+  ).join(" · ");
+}
+
+/** Each layer's most used expert beside the uniform share of tokens. */
+function describeLoad({ nTokens, layers, nExperts, topK, indices }: RoutingGridData): string {
+  const most = layers.map((layer, row) => {
+    const uses = new Array<number>(nExperts).fill(0);
+    for (let t = 0; t < nTokens; t++)
+      for (let k = 0; k < topK; k++) uses[indices[(t * layers.length + row) * topK + k]!]! += 1;
+    const top = Math.max(...uses);
+    return `layer ${layer}: expert ${uses.indexOf(top)} by ${percent(top / nTokens)}`;
+  });
+  return `Most used: ${most.join("; ")} of tokens. Uniform routing: ${percent(topK / nExperts)}.`;
+}
+
+function captionOf({ nExperts, topK, weights }: RoutingGridData): string {
+  const cell = hasExpertColors(nExperts)
+    ? `A cell holds the ${topK} experts that a token takes in a layer, best first: colour and number say which, ${weights === null ? "all equally wide, since no weights were recorded" : "width is the weight"}.`
+    : `A cell maps all ${nExperts} experts; the ${topK} that the token takes are filled${weights === null ? "" : ", darker for more weight"}.`;
+  return `${cell} Layers rise from the first. If routing were uniform, an expert would serve ${percent(topK / nExperts)} of the tokens.`;
+}
