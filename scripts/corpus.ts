@@ -1,6 +1,7 @@
 /**
  * Rebuilds the training corpus from nothing: `npx tsx scripts/corpus.ts`. Downloads pinned packages, checks their
- * hashes, cleans and splits their texts, and writes them below `.cache/corpus` with a manifest.
+ * hashes, cleans and splits their texts, and writes them below `.cache/corpus` with a manifest. A few short held-out
+ * passages, for notebooks, go into `models/passages.json`.
  */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -8,6 +9,7 @@ import { packageFolder, sha256 } from "./corpus/archives.ts";
 import { isHeldOut, selected } from "./corpus/choose.ts";
 import { tidied, withoutNearDuplicates } from "./corpus/clean.ts";
 import { type Document, KINDS } from "./corpus/document.ts";
+import { passages } from "./corpus/passages.ts";
 import { SOURCES, type Source } from "./corpus/sources.ts";
 
 const CORPUS = join(import.meta.dirname, "../.cache/corpus");
@@ -57,4 +59,10 @@ const sources = all.map(({ source, documents }) => ({
   bytes: bytes(documents),
   share: bytes(documents) / total,
 }));
+const licences = new Map(SOURCES.map(({ id, licence }) => [id, licence]));
+const short = KINDS.flatMap((kind) => {
+  const heldOut = all.flatMap(({ documents }) => documents).filter((one) => one.kind === kind && isHeldOut(one));
+  return passages(heldOut).map((passage) => ({ ...passage, licence: licences.get(passage.source) }));
+});
+writeFileSync(join(CORPUS, "../../models/passages.json"), `${JSON.stringify(short, null, 2)}\n`);
 writeFileSync(join(CORPUS, "manifest.json"), `${JSON.stringify({ bytes: total, kinds, sources }, null, 2)}\n`);

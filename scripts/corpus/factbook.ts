@@ -8,36 +8,52 @@ interface Field {
   [part: string]: Field | string | null | undefined;
 }
 
-/** Sections that hold facts rather than prose, and name no person. */
-const SECTIONS = ["Geography", "People and Society", "Energy", "Communications", "Transportation", "Military"];
+/** Sections that hold facts, and name no person. */
+const FACTS = ["Geography", "Economy", "Energy", "Communications", "Transportation"];
+/** Sections with running text. */
+const PROSE = ["Introduction", "Geography", "Economy", "Communications"];
 
-/** The profile's factual sections, each as indented JSON. */
-export function profileSections(profile: Profile): { name: string; text: string }[] {
-  return SECTIONS.filter((name) => profile[name] !== undefined).map((name) => ({
-    name,
-    text: JSON.stringify(profile[name], null, 2),
-  }));
-}
+/** Texts longer than this, in characters, are prose and not facts. */
+const LONGEST_FACT = 150;
 
-/** The profile's running text: its background, its economy and the longer notes on the land. */
-export function profileProse(profile: Profile): string {
-  const long = ["Introduction", "Geography", "Economy", "Communications"].flatMap((section) =>
-    Object.values(profile[section] ?? {}).flatMap(texts),
-  );
-  return long.filter((text) => text.length > 150).join("\n\n");
+/** The field without its prose, or undefined where nothing is left. */
+function facts(field: Field): Field | undefined {
+  const parts = Object.entries(field).flatMap(([name, part]) => {
+    const kept = typeof part === "string" ? (part.length > LONGEST_FACT ? undefined : part) : part && facts(part);
+    return kept ? [[name, kept] as const] : [];
+  });
+  return parts.length > 0 ? Object.fromEntries(parts) : undefined;
 }
 
 function texts(field: Field): string[] {
   return Object.values(field).flatMap((part) => (typeof part === "string" ? [part] : part ? texts(part) : []));
 }
 
-/** Short values by `section: field` for one country. */
+/** The profile's facts, each section as indented JSON. */
+export function profileSections(profile: Profile): { name: string; text: string }[] {
+  return FACTS.flatMap((name) => {
+    const section = facts(profile[name] ?? {});
+    return section === undefined ? [] : [{ name, text: JSON.stringify(section, null, 2) }];
+  });
+}
+
+/** The profile's prose, a paragraph a text. */
+export function profileProse(profile: Profile): string {
+  const all = PROSE.flatMap((section) => Object.values(profile[section] ?? {}).flatMap(texts));
+  return all.filter((text) => text.length > LONGEST_FACT).join("\n\n");
+}
+
+/** A country's short values by the name of their field; of several years the latest. */
 function shortValues(profile: Profile): Map<string, string> {
   const values = new Map<string, string>();
-  for (const section of SECTIONS) {
+  for (const section of FACTS) {
     for (const [name, field] of Object.entries(profile[section] ?? {})) {
       const text = field.text ?? (typeof field["total"] === "object" ? field["total"]?.text : undefined);
-      if (text !== undefined && text.length <= 40) values.set(name, text.replaceAll(/\s*\(.*?\)/g, "").trim());
+      const latest = text
+        ?.split(" ++ ")[0]!
+        .replaceAll(/\s*\(.*?\)/g, "")
+        .trim();
+      if (latest !== undefined && latest.length <= 30) values.set(name, latest);
     }
   }
   return values;

