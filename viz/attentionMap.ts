@@ -7,7 +7,7 @@ import { percent, probability } from "./format.ts";
 import { frame, HATCH, MONO, rampLegend, TOP } from "./frame.ts";
 import { tableOf } from "./html.ts";
 import { drawMarks, type Mark, MOST_OUTLINES, scaleFills, scaleStep } from "./marks.ts";
-import { maybePositive, maybeWhole, maybeWindow, type WindowOptions, windowText } from "./options.ts";
+import { checkFinite, maybePositive, maybeWhole, maybeWindow, type WindowOptions, windowText } from "./options.ts";
 import { packReal } from "./pack.ts";
 import { element, label } from "./svg.ts";
 import { showToken, type Token, textWidth, tokenText } from "./tokens.ts";
@@ -51,7 +51,7 @@ const LABELLED = 9;
  * One cell is one attention weight, from paper at 0 to full colour at `max`, in 64 steps; larger ones are clipped. The masked triangle is hatched: those weights do not exist, they are not zero. A row that spread its attention
  * evenly would have 1 / (q_pos + 1) in each cell; tooltips compare with it. A window that starts late leaves earlier keys
  * out, and the subtitle says what share of the attention is shown.
- * @throws RangeError for a head or window that does not exist or fit; ShapeError for a pattern of another size
+ * @throws RangeError for a head or window that does not exist or fit, or a weight that is not finite; ShapeError for a pattern of another size
  * @example show(attentionMap(attention, { head: 3 }))
  */
 export function attentionMap(attention: AttentionTrace, options: AttentionMapOptions = {}): Figure<AttentionMapData> {
@@ -121,6 +121,7 @@ function gather(
       shown += row[k]!;
     }
   }
+  checkFinite("attentionMap", "pattern", weights);
   return { layer, head, start, nTokens, weights, kept: shown / nTokens };
 }
 
@@ -186,8 +187,8 @@ function draw(data: AttentionMapData, { blocks: [square] }: Layout, tokens: read
         fill: scaleStep(data.weights[at++]!, most),
       });
   // The masked triangle, in steps of one cell.
-  const steps = Array.from({ length: n - 1 }, () => `h${cell}v${cell}`).join("");
-  const masked = `M${x + cell} ${y}${steps}h0V${y}z`;
+  const steps = Array.from({ length: n - 1 }, () => `v${cell}h${cell}`).join("");
+  const masked = `M${x + cell} ${y}${steps}V${y}z`;
   const clips = data.weights.some((weight) => weight > most);
   return [
     rampLegend(x, TOP - 2, "weight", ["0", `${clips ? "≥ " : ""}${probability(most)}`]),

@@ -7,7 +7,7 @@ import { count, percent, real } from "./format.ts";
 import { frame, MARGIN, TOP, WIDTH } from "./frame.ts";
 import { tableOf } from "./html.ts";
 import { element, label, rectPath, round } from "./svg.ts";
-import { layerRow } from "./trace.ts";
+import { layerRow } from "./traceWindow.ts";
 
 export interface ExpertLoadOptions {
   /** The model's layer number; all layers as small multiples where absent. */
@@ -130,7 +130,7 @@ interface Layout {
 function layOut({ layers, nExperts, share: shares, uniform }: ExpertLoadData): Layout {
   const across = nExperts <= 16 && layers.length > 1 ? 2 : 1;
   const gap = 64;
-  const room = (WIDTH - LEFT - MARGIN - (across - 1) * gap) / across;
+  const room = (WIDTH - LEFT - MARGIN - 16 - (across - 1) * gap) / across;
   const width = Math.min(44, room / nExperts);
   const tall = layers.length === 1 ? 220 : 92;
   const step = tall + 62;

@@ -53,14 +53,16 @@ export function figureHtml({ title, summary, caption, svg, table, live }: Figure
   );
 }
 
+function rowHtml(cells: readonly string[], tag: "th" | "td"): string {
+  return element("tr", {}, ...cells.map((cell) => element(tag, {}, element("bdi", {}, escapeText(cell)))));
+}
+
 function tableHtml({ columns, rows, total }: Table): string {
-  const row = (cells: readonly string[], tag: "th" | "td"): string =>
-    element("tr", {}, ...cells.map((cell) => element(tag, {}, element("bdi", {}, escapeText(cell)))));
   const table = element(
     "table",
     {},
-    element("thead", {}, row(columns, "th")),
-    element("tbody", {}, ...rows.map((cells) => row(cells, "td"))),
+    element("thead", {}, rowHtml(columns, "th")),
+    element("tbody", {}, ...rows.map((cells) => rowHtml(cells, "td"))),
   );
   if (rows.length === total) return table;
   return table + element("p", {}, `The first ${rows.length} of ${total} rows; figure.data holds all.`);

@@ -60,3 +60,21 @@ export function windowText(start: number, end: number, nTokens: number): string 
   if (start === 0 && end === nTokens) return nTokens === 1 ? "1 token" : `${count(nTokens)} tokens`;
   return `tokens ${count(start)}–${count(end - 1)} of ${count(nTokens)}`;
 }
+
+/**
+ * Refuses numbers that no picture can show.
+ * @throws RangeError naming the first NaN or infinity and its place
+ */
+export function checkFinite(where: string, what: string, values: Float32Array): void {
+  const at = values.findIndex((value) => !Number.isFinite(value));
+  if (at >= 0) throw new RangeError(`${where}: ${what} must be finite, got ${values[at]} at ${at} of the window`);
+}
+
+/**
+ * Refuses chosen experts that the model does not have.
+ * @throws RangeError naming the first
+ */
+export function checkExperts(where: string, indices: Uint16Array, nExperts: number): void {
+  const wrong = indices.find((expert) => expert >= nExperts);
+  if (wrong !== undefined) throw new RangeError(`${where}: expert must be below nExperts (${nExperts}), got ${wrong}`);
+}

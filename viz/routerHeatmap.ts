@@ -6,10 +6,11 @@ import { probability, real } from "./format.ts";
 import { frame, MARGIN, MONO, rampLegend, TOP, WIDTH } from "./frame.ts";
 import { tableOf } from "./html.ts";
 import { drawMarks, type Mark, MOST_OUTLINES, scaleFills, scaleStep } from "./marks.ts";
+import { checkExperts, checkFinite } from "./options.ts";
 import { packReal, packWhole } from "./pack.ts";
 import { element, label, rectPath, round } from "./svg.ts";
 import { type Token, tokenText } from "./tokens.ts";
-import { layerRow, type TraceWindow, type TraceWindowOptions, traceWindow } from "./trace.ts";
+import { layerRow, type TraceWindow, type TraceWindowOptions, traceWindow } from "./traceWindow.ts";
 
 export interface RouterHeatmapOptions extends TraceWindowOptions {
   /** The model's layer number; the first traced layer where absent. */
@@ -35,8 +36,8 @@ export interface RouterHeatmapData {
 }
 
 /** Cells and tokens that one figure can hold within 300 kB. */
-const MOST_CELLS = 10_240;
-const MOST_TOKENS = 160;
+const MOST_CELLS = 8192;
+const MOST_TOKENS = 128;
 
 /** Tokens up to which rows are large enough to read with ease. */
 const MOST_LARGE = 80;
@@ -51,7 +52,8 @@ const BAR = 84;
  * in 64 steps; larger ones are clipped, as the key says. A dot marks each chosen expert. The bars beside are the margin between the last expert chosen and the
  * first left out, with a mark where it is below a tenth of 1 / n_experts (such a choice flips under small noise), and the
  * entropy against that of a uniform router, ln n_experts.
- * @throws RangeError without recorded probabilities, for a layer that was not traced, or a window that does not fit
+ * @throws RangeError without recorded probabilities, for a layer that was not traced, a window that does not fit, an
+ * expert that does not exist, or a probability that is not finite
  * @example show(routerHeatmap(trace, { layer: 2 }))
  */
 export function routerHeatmap(trace: RoutingTrace, options: RouterHeatmapOptions = {}): Figure<RouterHeatmapData> {
@@ -126,13 +128,12 @@ function gather(trace: RoutingTrace, { start, first, nTokens }: TraceWindow, row
     const p = routerProbs.subarray(at * nExperts, (at + 1) * nExperts);
     probs.set(p, t * nExperts);
     chosen.set(expertIndices.subarray(at * topK, (at + 1) * topK), t * topK);
-    const sorted = Float32Array.from(p).sort().reverse();
+    const sorted = p.toSorted().toReversed();
     margin[t] = topK < nExperts ? sorted[topK - 1]! - sorted[topK]! : Number.NaN;
     entropy[t] = p.reduce((sum, x) => sum - (x > 0 ? x * Math.log(x) : 0), 0);
   }
-  const wrong = chosen.find((expert) => expert >= nExperts);
-  if (wrong !== undefined)
-    throw new RangeError(`routerHeatmap: expert must be below nExperts (${nExperts}), got ${wrong}`);
+  checkExperts("routerHeatmap", chosen, nExperts);
+  checkFinite("routerHeatmap", "router probabilities", probs);
   return { layer: layers[row]!, start, nTokens, nExperts, topK, probs, chosen, margin, entropy };
 }
 
@@ -230,49 +231,40 @@ function dots(data: RouterHeatmapData, block: Block, full: number): string {
 }
 
 function marginBars({ margin, nExperts, topK }: RouterHeatmapData, { block, marginX }: Layout): string {
+  const all = topK === nExperts;
   const largest = margin.reduce((most, m) => Math.max(most, m), 0) || 1;
-  const thick = block.height * 0.42;
-  const d = Array.from(margin, (m, t) =>
-    m > 0 ? rectPath(marginX, block.y + (t + 0.5) * block.height - thick / 2, (m / largest) * BAR, thick) : "",
-  );
   const rings = Array.from(margin, (m, t) =>
     m < closeMargin(nExperts)
       ? element("circle", { cx: marginX - 8, cy: block.y + (t + 0.5) * block.height, r: Math.min(3, block.height / 4) })
       : "",
   );
-  const name = topK < nExperts ? `margin p(${topK})−p(${topK + 1})` : "no margin: all chosen";
-  return [
-    header(marginX, block.y, name, topK < nExperts ? `0 to ${probability(largest)}` : ""),
-    axisLine(marginX, block),
-    element("path", { d: d.join(""), fill: themed("muted"), "fill-opacity": 0.6 }),
-    element("g", { fill: "none", stroke: themed("accent"), "stroke-width": 1.4 }, ...rings),
-  ].join("");
+  const name = all ? "no margin: all chosen" : `margin p(${topK})−p(${topK + 1})`;
+  const lengths = Array.from(margin, (m) => (all ? 0 : m / largest));
+  return (
+    sideBars(block, marginX, [name, all ? "" : `0 to ${probability(largest)}`], lengths) +
+    element("g", { fill: "none", stroke: themed("accent"), "stroke-width": 1.4 }, ...rings)
+  );
 }
 
 function entropyBars({ entropy, nExperts }: RouterHeatmapData, { block, entropyX }: Layout): string {
   const most = Math.log(nExperts) || 1;
-  const thick = block.height * 0.42;
-  const d = Array.from(entropy, (h, t) =>
-    rectPath(entropyX, block.y + (t + 0.5) * block.height - thick / 2, (h / most) * BAR, thick),
-  );
-  return [
-    header(entropyX, block.y, "entropy", `0 to ln ${nExperts} = ${real(most)} nats`),
-    axisLine(entropyX, block),
-    element("path", { d: d.join(""), fill: themed("muted"), "fill-opacity": 0.6 }),
-    element("path", {
-      d: `M${entropyX + BAR} ${block.y}v${block.rows * block.height}`,
-      stroke: themed("ink"),
-      "stroke-dasharray": "3 2",
-    }),
-  ].join("");
-}
-
-function header(x: number, y: number, name: string, range: string): string {
+  const uniform = { d: `M${entropyX + BAR} ${block.y}v${block.rows * block.height}`, "stroke-dasharray": "3 2" };
+  const lengths = Array.from(entropy, (h) => h / most);
   return (
-    label(x, y - 18, name, { "font-size": 10 }) + label(x, y - 6, range, { "font-size": 10, fill: themed("muted") })
+    sideBars(block, entropyX, ["entropy", `0 to ln ${nExperts} = ${real(most)} nats`], lengths) +
+    element("path", { ...uniform, stroke: themed("ink") })
   );
 }
 
-function axisLine(x: number, { y, rows, height }: Block): string {
-  return element("path", { d: `M${x} ${y}v${rows * height}`, stroke: themed("faint") });
+/** A bar for each row beside the cells, under two lines of heading. */
+function sideBars(block: Block, x: number, heading: readonly [string, string], lengths: readonly number[]): string {
+  const { y, height, rows } = block;
+  const thick = height * 0.42;
+  const d = lengths.map((length, t) => rectPath(x, y + (t + 0.5) * height - thick / 2, length * BAR, thick));
+  return [
+    label(x, y - 18, heading[0], { "font-size": 10 }),
+    label(x, y - 6, heading[1], { "font-size": 10, fill: themed("muted") }),
+    element("path", { d: `M${x} ${y}v${rows * height}`, stroke: themed("faint") }),
+    element("path", { d: d.join(""), fill: themed("muted"), "fill-opacity": 0.6 }),
+  ].join("");
 }

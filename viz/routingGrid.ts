@@ -2,15 +2,17 @@ import type { RoutingTrace } from "../lib/trace/record.ts";
 import { type CellShape, cellRects, cellShape } from "./cell.ts";
 import { EXPERT_COLORS, hasExpertColors, inkOn, themed } from "./colors.ts";
 import type { Block } from "./contract.ts";
+import { expertLegend } from "./expertLegend.ts";
 import { Figure } from "./figure.ts";
 import { percent, probability } from "./format.ts";
-import { frame, MARGIN, MONO, rampLegend, TOP, WIDTH } from "./frame.ts";
+import { frame, MARGIN, MONO, TOP, WIDTH } from "./frame.ts";
 import { tableOf } from "./html.ts";
 import { drawMarks, type Fill, type Mark, MOST_OUTLINES, scaleFills, scaleStep } from "./marks.ts";
+import { checkExperts, checkFinite } from "./options.ts";
 import { packReal, packWhole } from "./pack.ts";
-import { element, label, rectPath } from "./svg.ts";
+import { element, label } from "./svg.ts";
 import { type Token, textWidth, tokenText } from "./tokens.ts";
-import { type TraceWindow, type TraceWindowOptions, traceWindow } from "./trace.ts";
+import { type TraceWindow, type TraceWindowOptions, traceWindow } from "./traceWindow.ts";
 
 export type RoutingGridOptions = TraceWindowOptions;
 
@@ -45,10 +47,12 @@ const FAINTEST = 0.25;
  *
  * One mark is one chosen expert of one token in one layer; a cell holds the top_k of them. Up to 16 experts it is a slice,
  * best first: width is its weight, colour the expert, and the first expert's number is printed where it fits. Beyond 16
- * the cell is a map with a square for every expert, the chosen ones filled, darker for more weight. Layers rise as the
- * residual stream does. Empty width in a cell is weight that is missing to the largest sum in the window; a weight that is
- * not positive has no width. Without recorded weights all slices are equal, and the subtitle says so.
- * @throws RangeError for a window that does not exist or does not fit; narrow it with `start` and `end`
+ * the cell is a map with a square for every expert, the chosen ones filled, more strongly for more weight and in full
+ * from twice the equal weight. Layers rise as the residual stream does. Empty width in a cell is weight that is missing to
+ * the largest sum in the window; a weight that is not positive has no width. Without recorded weights all slices are
+ * equal, and the subtitle says so.
+ * @throws RangeError for a window that does not exist or does not fit (narrow it with `start` and `end`), an expert that
+ * does not exist, or a weight that is not finite
  * @example show(routingGrid(trace, { start: 0, end: 40 }))
  */
 export function routingGrid(trace: RoutingTrace, options: RoutingGridOptions = {}): Figure<RoutingGridData> {
@@ -100,9 +104,8 @@ function gather(trace: RoutingTrace, { start, first, nTokens }: TraceWindow): Ro
   const [from, to] = [first * layers.length * topK, (first + nTokens) * layers.length * topK];
   const indices = expertIndices.slice(from, to);
   const weights = expertWeights?.slice(from, to) ?? null;
-  const wrong = indices.find((expert) => expert >= nExperts);
-  if (wrong !== undefined)
-    throw new RangeError(`routingGrid: expert must be below nExperts (${nExperts}), got ${wrong}`);
+  checkExperts("routingGrid", indices, nExperts);
+  if (weights !== null) checkFinite("routingGrid", "expert weights", weights);
   if (!rankOrdered)
     for (let at = 0; at < indices.length; at += topK) {
       const slots = Array.from({ length: topK }, (_, k) => ({
@@ -158,9 +161,10 @@ function draw(data: RoutingGridData, layout: Layout, tokens: readonly Token[]): 
   const fills: Fill[] = slices
     ? EXPERT_COLORS.slice(0, data.nExperts).map((color) => ({ color, opacity: 1 }))
     : scaleFills(themed("value"));
+  const fullWeight = Math.min(1, 2 / data.topK);
   const asImage = data.indices.length > MOST_OUTLINES;
   const fillOf = (expert: number, weight: number): number =>
-    slices ? expert : scaleStep(FAINTEST + ((1 - FAINTEST) * weight * data.topK) / 2, 1);
+    slices ? expert : scaleStep(FAINTEST + ((1 - FAINTEST) * weight) / fullWeight, 1);
 
   const bands = blocks.map((block, band) => {
     const marks: Mark[] = [];
@@ -194,7 +198,7 @@ function draw(data: RoutingGridData, layout: Layout, tokens: readonly Token[]): 
       tokenLabels(block, layout.compact, tokens),
     ].join("");
   });
-  return [legend(data, layout.shape), ...bands];
+  return [expertLegend({ ...data, fullWeight }, layout.shape.mapColumns, LEFT, FAINTEST), ...bands];
 }
 
 /** The empty cells: a ground with lines of paper between columns and rows. */
@@ -236,46 +240,6 @@ function tokenLabels(block: Block, compact: boolean, tokens: readonly Token[]): 
   return element("g", { "text-anchor": "end", "font-family": MONO, ...turned }, ...labels);
 }
 
-function legend(data: RoutingGridData, shape: CellShape): string {
-  if (hasExpertColors(data.nExperts)) return colorLegend(data.nExperts);
-  return mapLegend(data, shape.mapColumns);
-}
-
-function colorLegend(nExperts: number): string {
-  const swatches = EXPERT_COLORS.slice(0, nExperts).map((color, expert) => {
-    const x = LEFT + 52 + expert * 42;
-    const swatch = element("rect", { x, y: TOP - 1, width: 13, height: 13, rx: 2, fill: color });
-    return swatch + label(x + 17, TOP + 10, String(expert));
-  });
-  return label(LEFT, TOP + 10, "expert", { fill: themed("muted") }) + swatches.join("");
-}
-
-/** An enlarged map with its corners numbered, and the scale of weights. */
-function mapLegend({ nExperts, topK, weights }: RoutingGridData, mapColumns: number): string {
-  const rows = Math.ceil(nExperts / mapColumns);
-  const unit = Math.min(9, 72 / rows);
-  const [x, y, right] = [LEFT + 22, TOP, LEFT + 22 + mapColumns * unit + 5];
-  const d = Array.from({ length: nExperts }, (_, e) =>
-    rectPath(x + (e % mapColumns) * unit + 0.5, y + Math.floor(e / mapColumns) * unit + 0.5, unit - 1, unit - 1),
-  );
-  const corner = (at: number, down: number, expert: number, end: boolean): string =>
-    label(at, down, String(expert), { "font-size": 10, "text-anchor": end ? "end" : null });
-  const low = y + rows * unit - 1;
-  return [
-    element("path", { d: d.join(""), fill: themed("faint") }),
-    element(
-      "g",
-      { fill: themed("muted") },
-      corner(x - 4, y + 8, 0, true),
-      corner(right, y + 8, mapColumns - 1, false),
-      corner(x - 4, low, (rows - 1) * mapColumns, true),
-      corner(right, low, nExperts - 1, false),
-      label(right + 36, y + 10, `A cell maps all ${nExperts} experts like this and fills the ${topK} chosen.`),
-    ),
-    weights === null ? "" : rampLegend(right + 36, y + 28, "weight", ["0", `≥ ${probability(2 / topK)}`], FAINTEST),
-  ].join("");
-}
-
 function cellText({ layers, topK, indices, weights }: RoutingGridData, token: number, row: number): string {
   const at = (token * layers.length + row) * topK;
   return Array.from({ length: topK }, (_, k) =>
@@ -286,7 +250,7 @@ function cellText({ layers, topK, indices, weights }: RoutingGridData, token: nu
 /** Each layer's most used expert beside the uniform share of tokens. */
 function describeLoad({ nTokens, layers, nExperts, topK, indices }: RoutingGridData): string {
   const most = layers.map((layer, row) => {
-    const uses = new Array<number>(nExperts).fill(0);
+    const uses = Array.from({ length: nExperts }, () => 0);
     for (let t = 0; t < nTokens; t++)
       for (let k = 0; k < topK; k++) uses[indices[(t * layers.length + row) * topK + k]!]! += 1;
     const top = Math.max(...uses);
@@ -298,6 +262,6 @@ function describeLoad({ nTokens, layers, nExperts, topK, indices }: RoutingGridD
 function captionOf({ nExperts, topK, weights }: RoutingGridData): string {
   const cell = hasExpertColors(nExperts)
     ? `A cell holds the ${topK} experts that a token takes in a layer, best first: colour and number say which, ${weights === null ? "all equally wide, since no weights were recorded" : "width is the weight"}.`
-    : `A cell maps all ${nExperts} experts; the ${topK} that the token takes are filled${weights === null ? "" : ", darker for more weight"}.`;
+    : `A cell maps all ${nExperts} experts; the ${topK} that the token takes are filled${weights === null ? "" : ", more strongly for more weight"}.`;
   return `${cell} Layers rise from the first. If routing were uniform, an expert would serve ${percent(topK / nExperts)} of the tokens.`;
 }

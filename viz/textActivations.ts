@@ -6,7 +6,7 @@ import { Figure } from "./figure.ts";
 import { count, percent, real } from "./format.ts";
 import { frame, HATCH, MARGIN, MONO, TOP, WIDTH } from "./frame.ts";
 import { tableOf } from "./html.ts";
-import { maybePositive, maybeWhole, maybeWindow, type WindowOptions, windowText } from "./options.ts";
+import { checkFinite, maybePositive, maybeWhole, maybeWindow, type WindowOptions, windowText } from "./options.ts";
 import { packReal } from "./pack.ts";
 import { shadeOf } from "./shade.ts";
 import { element, label, rectPath, round } from "./svg.ts";
@@ -34,8 +34,8 @@ export interface TextActivationsData {
 }
 
 /** Tokens that one figure can hold, and values that the neuron picker can take along, within 300 kB. */
-const MOST_TOKENS = 512;
-const MOST_VALUES = 20_000;
+const MOST_TOKENS = 320;
+const MOST_VALUES = 16_384;
 
 const SIZE = 14;
 const BOX = 22;
@@ -48,7 +48,7 @@ const LINE = 32;
  * negative values, full at the window's largest by size; a solid line under positive and a dashed one under negative
  * tokens say the sign without colour. A token that was not routed to this expert is hatched: its neurons were not
  * computed, which is not zero. The html has a picker for the other neurons.
- * @throws RangeError for a neuron or window that does not exist or fit; ShapeError for values of another size
+ * @throws RangeError for a neuron or window that does not exist or fit, or a computed value that is not finite; ShapeError for values of another size
  * @example show(textActivations(activations, { neuron: 12, chance: 4 / 16 }))
  */
 export function textActivations(
@@ -63,6 +63,9 @@ export function textActivations(
     );
   const [start, end] = maybeWindow(where, options, pieces.length, MOST_TOKENS);
   const computed = activations.computed.slice(start, end);
+  for (let t = start; t < end; t++)
+    if (activations.computed[t] === 1)
+      checkFinite(where, `values of token ${t}`, values.subarray(t * dFf, (t + 1) * dFf));
   const ranked = rankNeurons(activations, start, end);
   const neuron = maybeWhole(where, "neuron", options.neuron, 0, dFf - 1, ranked[0]!);
   const chance = maybePositive(where, "chance", options.chance);

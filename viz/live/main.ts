@@ -6,20 +6,13 @@ import { routingGrid } from "./routingGrid.ts";
 import { stage, type View } from "./stage.ts";
 import { textActivations } from "./textActivations.ts";
 
-function viewOf(live: Live): View {
-  switch (live.view) {
-    case "routingGrid":
-      return routingGrid(live);
-    case "routerHeatmap":
-      return routerHeatmap(live);
-    case "attentionMap":
-      return attentionMap(live);
-    case "textActivations":
-      return textActivations(live);
-    case "expertLoad":
-      return expertLoad(live);
-  }
-}
+const VIEWS: { [Name in Live["view"]]: (live: Extract<Live, { view: Name }>) => View } = {
+  routingGrid,
+  routerHeatmap,
+  attentionMap,
+  textActivations,
+  expertLoad,
+};
 
 /** Brings a figure's picture to life. The picture goes only when its successor stands. */
 function wake(figure: HTMLElement): void {
@@ -33,6 +26,7 @@ function wake(figure: HTMLElement): void {
     const parsed = new DOMParser().parseFromString(new TextDecoder().decode(bytes), "image/svg+xml");
     const svg = document.importNode(parsed.documentElement, true) as unknown as SVGSVGElement;
     picture.after(host);
+    const viewOf = VIEWS[live.view] as (live: Live) => View;
     stage(host, svg, live.blocks, viewOf(live));
     picture.remove();
   } catch (error) {

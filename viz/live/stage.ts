@@ -1,6 +1,8 @@
-import { THEMES, type Theme } from "../colors.ts";
 import type { Block } from "../contract.ts";
 import { rectPath } from "../svg.ts";
+import { followGround } from "./ground.ts";
+import { make } from "./make.ts";
+import { fillTip, placeTip, type Reading } from "./tip.ts";
 
 /** A cell of the picture, and where in it the pointer is. */
 export interface Cell {
@@ -8,20 +10,6 @@ export interface Cell {
   row: number;
   /** Position inside the cell, in pixels from its corner; null when keys came here. */
   at: { x: number; y: number } | null;
-}
-
-/** What is said about a cell. */
-export interface Reading {
-  head: string;
-  lines: Line[];
-}
-
-interface Line {
-  name: string;
-  value: string;
-  /** Colour of the swatch before the name. */
-  swatch?: string;
-  strong?: boolean;
 }
 
 /** A shape drawn above the picture. */
@@ -50,12 +38,13 @@ svg:focus-visible{outline:2px solid var(--accent);outline-offset:2px}
 .paper{fill:none}
 .marks{transition:opacity .12s}
 .dim .marks{opacity:.22}
-.tip{position:absolute;z-index:9;pointer-events:none;max-width:300px;padding:7px 10px;border-radius:5px;
+.tip{position:absolute;z-index:9;pointer-events:none;max-width:440px;padding:7px 10px;border-radius:5px;
   background:var(--tip);border:1px solid var(--faint);box-shadow:0 2px 10px #0003;visibility:hidden}
 .tip.on{visibility:visible}
 .tip b{display:block;margin-bottom:3px;unicode-bidi:isolate;overflow-wrap:anywhere}
 .tip table{border-collapse:collapse}
-.tip td{padding:0 10px 0 0;color:var(--muted);unicode-bidi:isolate}
+.tip td{padding:0 10px 0 0;color:var(--muted);unicode-bidi:isolate;white-space:nowrap;max-width:260px;
+  overflow:hidden;text-overflow:ellipsis}
 .tip td+td{padding:0;text-align:right;font-variant-numeric:tabular-nums;color:var(--ink)}
 .tip tr.strong td{color:var(--accent);font-weight:bold}
 .tip i{display:inline-block;width:9px;height:9px;margin-right:6px;border-radius:2px}
@@ -67,13 +56,6 @@ svg:focus-visible{outline:2px solid var(--accent);outline-offset:2px}
 @media(prefers-reduced-motion:reduce){.marks{transition:none}}`;
 
 const HINT = "Point at a cell, click to keep it, click again or press Escape to let go. Arrow keys move, Enter keeps.";
-
-function make<K extends keyof HTMLElementTagNameMap>(tag: K, className: string, text = ""): HTMLElementTagNameMap[K] {
-  const node = document.createElement(tag);
-  node.className = className;
-  node.textContent = text;
-  return node;
-}
 
 /** Puts a picture on a stage of its own, where styles and ids cannot meet those of the page, and makes it answer. */
 export function stage(host: HTMLElement, svg: SVGSVGElement, blocks: readonly Block[], view: View): void {
@@ -207,83 +189,4 @@ function movedBy(key: string, blocks: readonly Block[], cell: Cell | null): Cell
   const column = cell.column + step[0]!;
   const row = cell.row + (block.upwards === true ? -step[1]! : step[1]!);
   return blockOf(blocks, column, row) === undefined ? { ...cell, at: null } : { column, row, at: null };
-}
-
-function fillTip(tip: HTMLElement, { head, lines }: Reading, pinned: boolean): void {
-  const table = make("table", "");
-  for (const line of lines) {
-    const row = table.insertRow();
-    if (line.strong === true) row.className = "strong";
-    const name = row.insertCell();
-    if (line.swatch !== undefined) {
-      const swatch = make("i", "");
-      swatch.style.background = line.swatch;
-      name.append(swatch);
-    }
-    name.append(line.name);
-    row.insertCell().textContent = line.value;
-  }
-  tip.replaceChildren(make("b", "", pinned ? `${head} (kept)` : head), table);
-}
-
-/** Beside the cell, inside the figure: a notebook cuts what stands out of its output. */
-function placeTip(
-  tip: HTMLElement,
-  box: HTMLElement,
-  svg: SVGSVGElement,
-  x: number,
-  y: number,
-  width: number,
-  height: number,
-): void {
-  const seen = svg.getBoundingClientRect();
-  const outer = box.getBoundingClientRect();
-  const scale = seen.width / svg.viewBox.baseVal.width;
-  const left = seen.left - outer.left + (x + width) * scale + 8;
-  const top = seen.top - outer.top + (y + height) * scale + 8;
-  const flipped = left + tip.offsetWidth > outer.width ? left - width * scale - tip.offsetWidth - 16 : left;
-  tip.style.left = `${Math.max(0, flipped)}px`;
-  tip.style.top = `${Math.max(0, Math.min(top, outer.height - tip.offsetHeight))}px`;
-}
-
-/** Takes the theme of the ground that the figure really stands on, now and whenever the page changes its theme. */
-function followGround(host: HTMLElement, box: HTMLElement): void {
-  const follow = (): void => {
-    const ground = groundOf(host);
-    const theme: Theme = ground.dark ? "dark" : "light";
-    for (const [role, color] of Object.entries(THEMES[theme])) box.style.setProperty(`--${role}`, color);
-    box.style.setProperty("--tip", THEMES[theme].paper);
-    box.style.setProperty("--paper", ground.color);
-  };
-  follow();
-  const changed = new MutationObserver(() => requestAnimationFrame(follow));
-  const attributeFilter = ["class", "style", "data-jp-theme-light", "data-vscode-theme-kind", "data-theme"];
-  for (const node of [document.documentElement, document.body])
-    changed.observe(node, { attributes: true, attributeFilter });
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", follow);
-}
-
-/** The first opaque background under an element; without one, the page's own canvas. */
-function groundOf(host: HTMLElement): { color: string; dark: boolean } {
-  for (let node: HTMLElement | null = host; node !== null; node = node.parentElement) {
-    const color = getComputedStyle(node).backgroundColor;
-    if (opacityOf(color) > 0.5) return { color, dark: isDark(color) };
-  }
-  host.style.backgroundColor = "Canvas";
-  const color = getComputedStyle(host).backgroundColor;
-  host.style.backgroundColor = "";
-  return { color, dark: isDark(color) };
-}
-
-function channels(color: string): number[] {
-  return (color.match(/[\d.]+/g) ?? []).map(Number);
-}
-
-function opacityOf(color: string): number {
-  return channels(color)[3] ?? 1;
-}
-
-function isDark(color: string): boolean {
-  const [r = 255, g = 255, b = 255] = channels(color);
-  return 0.2126 * r + 0.7152 * g + 0.0722 * b < 128;
 }

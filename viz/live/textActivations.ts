@@ -2,6 +2,7 @@ import type { TextActivationsLive } from "../contract.ts";
 import { real } from "../format.ts";
 import { shadeOf } from "../shade.ts";
 import { unpack } from "../unpack.ts";
+import { make } from "./make.ts";
 import type { View } from "./stage.ts";
 
 /** The coloured text, with a picker for the neuron. */
@@ -54,17 +55,15 @@ export function textActivations(live: TextActivationsLive): View {
     },
     light: () => [],
     control(svg, redraw) {
-      const control = document.createElement("div");
-      control.className = "control";
-      const number = document.createElement("input");
+      const control = make("div", "control");
+      const number = make("input", "number");
       number.type = "number";
       number.min = "0";
       number.max = String(live.dFf - 1);
       number.value = String(neuron);
-      const list = document.createElement("select");
+      const list = make("select", "list");
       for (const j of live.neurons.slice(0, 24)) list.add(new Option(`${j}: up to ${real(peak(j))}`, String(j)));
-      const note = document.createElement("span");
-      note.className = "note";
+      const note = make("span", "note");
       const pick = (text: string): void => {
         const asked = Number(text);
         const here = text !== "" && live.neurons.includes(asked);
@@ -86,7 +85,7 @@ export function textActivations(live: TextActivationsLive): View {
 }
 
 function labelled(name: string, input: HTMLElement): HTMLLabelElement {
-  const label = document.createElement("label");
-  label.append(`${name} `, input);
+  const label = make("label", "", `${name} `);
+  label.append(input);
   return label;
 }
