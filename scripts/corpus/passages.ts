@@ -14,7 +14,7 @@ function lastSentenceEnd(text: string): number {
 
 /** Whether a text lists the same thing over and over: lines that start alike. */
 function isMonotonous(text: string): boolean {
-  const starts = text.split("\n").map((line) => line.trim().slice(0, 6));
+  const starts = text.split("\n").flatMap((line) => line.trim().slice(0, 6) || []);
   return new Set(starts).size < 0.7 * starts.length;
 }
 

@@ -50,9 +50,9 @@ export function writtenTable(table: Table, dice: Dice): string {
   return dice.pick([markdownTable, markdownTable, csvTable, yamlTable, jsonTable])(table);
 }
 
-/** Some of a table's rows and columns, drawn by the dice; the first column always stays. */
+/** Some of a table's rows and columns, drawn by the dice; the first two columns always stay. */
 export function drawnPart(table: Table, dice: Dice): Table {
-  const kept = table.columns.map((_, i) => i).filter((i) => i === 0 || dice.int(0, 2) > 0);
+  const kept = table.columns.map((_, i) => i).filter((i) => i < 2 || dice.int(0, 2) > 0);
   const first = dice.int(0, Math.max(0, table.rows.length - 8));
   const rows = table.rows.slice(first, first + dice.int(5, 24));
   return {

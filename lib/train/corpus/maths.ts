@@ -281,7 +281,8 @@ function sharing(dice: Dice): WorkedProblem {
   const [name, friend] = [dice.pick(NAMES), dice.pick(NAMES)];
   const goods = dice.pick(GOODS);
   const [people, each, left] = [dice.int(3, 12), dice.int(3, 30), dice.int(0, 2)];
-  const [given, total] = [dice.int(2, 20), people * each + left];
+  const total = people * each + left;
+  const given = dice.int(2, Math.min(20, total - 2));
   return {
     topic: "sharing",
     question: `${name} has ${total - given} ${goods} and gets ${given} more from ${friend === name ? "a neighbour" : friend}. They are shared equally among ${people} children. How many does each child get, and how many are left?`,
