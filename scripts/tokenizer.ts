@@ -1,9 +1,10 @@
 /**
  * Trains the tokenizer on the corpus: `npx tsx scripts/tokenizer.ts [pieces]` (4096 unless told). Reads
- * `.cache/corpus/train`, writes `.cache/corpus/tokenizer.json`.
+ * `.cache/corpus/train`, writes `.cache/corpus/tokenizer.json`, and reports bytes per token on held-out text.
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { fromTokenizerJson } from "../lib/tokenizer/huggingFace.ts";
 import { trainBpe } from "../lib/train/bpe.ts";
 import { type Document, KINDS } from "./corpus/document.ts";
 
@@ -28,3 +29,11 @@ writeFileSync(join(CORPUS, "tokenizer.json"), `${JSON.stringify(json, null, 1)}\
 console.log(
   `\n${Object.keys(json.model.vocab).length} pieces in ${((performance.now() - started) / 1000).toFixed(1)} s`,
 );
+
+const tokenizer = fromTokenizerJson(json);
+for (const kind of KINDS) {
+  const held = texts("heldout", kind);
+  const tokens = held.reduce((total, text) => total + tokenizer.encode(text).length, 0);
+  const bytes = held.reduce((total, text) => total + Buffer.byteLength(text), 0);
+  console.log(kind.padEnd(12), `${(bytes / tokens).toFixed(2)} bytes per token`);
+}
