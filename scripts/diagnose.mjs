@@ -2,7 +2,7 @@
 const MEANINGS = [
   [
     /ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ETIMEDOUT|ECONNRESET|ENETUNREACH|EHOSTUNREACH|NewConnectionError|Failed to resolve|network is unreachable|ended after \d+ s/i,
-    "no network: the server cannot be reached (offline, a firewall, or a proxy that is not set)",
+    "no network (offline, a firewall, or a proxy that is not set)",
   ],
   [
     /CERT_|SELF_SIGNED|CERTIFICATE_VERIFY_FAILED|unable to get local issuer/i,

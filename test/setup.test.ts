@@ -98,7 +98,7 @@ describe("in a folder of its own", () => {
     const { code, err } = setup({ PATH: before(), npm_config_registry: NOWHERE, npm_config_fetch_retries: "0" });
     expect(code).toBe(1);
     expect(err).toBe(
-      'set-up stopped at "npm packages": npm ci failed: no network: the server cannot be reached (offline, a firewall, or a proxy that is not set); see .cache/logs/npm.log\n',
+      'set-up stopped at "npm packages": npm ci failed: no network (offline, a firewall, or a proxy that is not set); see .cache/logs/npm.log\n',
     );
     expect(readFileSync(join(folder, ".cache/logs/npm.log"), "utf8")).toContain("ECONNREFUSED");
   });
@@ -117,7 +117,7 @@ describe("in a folder of its own", () => {
     expect(first.out).toContain("npm packages    as in package-lock.json");
     expect(first.out).toContain("making .venv with Python");
     expect(first.err).toBe(
-      'set-up stopped at "Python packages": pip install failed: no network: the server cannot be reached (offline, a firewall, or a proxy that is not set); see .cache/logs/pip.log\n',
+      'set-up stopped at "Python packages": pip install failed: no network (offline, a firewall, or a proxy that is not set); see .cache/logs/pip.log\n',
     );
     const second = setup(env);
     expect(second.out).not.toContain("making .venv");
@@ -150,7 +150,7 @@ describe("in a folder of its own", () => {
     test("that cannot be had is one line: why, what to install, and that wasm serves", () => {
       const { out } = native({}, { PATH: before(), CXX: "" });
       expect(out.trim().split("\n").at(-1)).toBe(
-        "none, the slower wasm backend serves. prebuilt: no network: the server cannot be reached (offline, a firewall, or a proxy that is not set); see .cache/logs/native-prebuilt.log. " +
+        "none, the slower wasm backend serves. prebuilt: no network (offline, a firewall, or a proxy that is not set); see .cache/logs/native-prebuilt.log. " +
           "built here: a C++ compiler and make missing (Debian and Ubuntu: apt-get install g++ make). To try again: npm run setup -- --retry",
       );
     });
