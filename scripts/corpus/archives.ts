@@ -16,6 +16,10 @@ export function sha256(bytes: string | Uint8Array): string {
   return createHash("sha256").update(bytes).digest("hex");
 }
 
+const VENV = join(import.meta.dirname, "../../.venv/bin/python");
+/** The project's own Python where the set-up has made it, else the system's. */
+const PYTHON = existsSync(VENV) ? VENV : "python3";
+
 /** Runs a client quietly; its own error text becomes the message. */
 function run(command: string, args: string[], cwd: string): void {
   try {
@@ -34,14 +38,14 @@ function download({ registry, name, version }: Package, folder: string): void {
   else if (registry === "debian") run("apt-get", ["download", `${name}=${version}`], folder);
   else {
     const only = ["--no-deps", "--only-binary", ":all:", "--disable-pip-version-check", "--quiet"];
-    run("python3", ["-m", "pip", "download", ...only, `${name}==${version}`], folder);
+    run(PYTHON, ["-m", "pip", "download", ...only, `${name}==${version}`], folder);
   }
 }
 
 function extract(registry: Package["registry"], archive: string, folder: string): void {
   if (registry === "npm") run("tar", ["xzf", archive, "-C", folder], folder);
   else if (registry === "debian") run("dpkg-deb", ["-x", archive, folder], folder);
-  else run("python3", ["-m", "zipfile", "-e", archive, folder], folder);
+  else run(PYTHON, ["-m", "zipfile", "-e", archive, folder], folder);
 }
 
 /**
