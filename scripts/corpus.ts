@@ -36,14 +36,14 @@ function writeDocuments(file: string, documents: readonly Document[]): object {
   return { file, documents: documents.length, bytes: bytes(documents), sha256: sha256(lines) };
 }
 
-const all = SOURCES.map((source) => ({ source, documents: documentsOf(source) }));
-const total = bytes(all.flatMap(({ documents }) => documents));
+const corpus = KINDS.map((kind) => {
+  const sources = SOURCES.filter((source) => source.kind === kind);
+  return { kind, documents: withoutNearDuplicates(sources.flatMap(documentsOf)) };
+});
+const total = bytes(corpus.flatMap(({ documents }) => documents));
 for (const part of ["train", "heldout"]) mkdirSync(join(CORPUS, part), { recursive: true });
 
-const kinds = KINDS.map((kind) => {
-  const documents = withoutNearDuplicates(
-    all.flatMap((one) => one.documents).filter((document) => document.kind === kind),
-  );
+const kinds = corpus.map(({ kind, documents }) => {
   const train = writeDocuments(
     `train/${kind}.jsonl`,
     documents.filter((document) => !isHeldOut(document)),
@@ -52,19 +52,15 @@ const kinds = KINDS.map((kind) => {
   console.log(kind.padEnd(12), `${(bytes(documents) / 1e6).toFixed(2)} MB in ${documents.length} documents`);
   return { kind, share: bytes(documents) / total, train, heldout };
 });
-const sources = all.map(({ source, documents }) => ({
-  id: source.id,
-  kind: source.kind,
-  package: source.package,
-  licence: source.licence,
-  documents: documents.length,
-  bytes: bytes(documents),
-  share: bytes(documents) / total,
-}));
-const licences = new Map(SOURCES.map(({ id, licence }) => [id, licence]));
-const short = KINDS.flatMap((kind) => {
-  const heldOut = all.flatMap(({ documents }) => documents).filter((one) => one.kind === kind && isHeldOut(one));
-  return passages(heldOut).map((passage) => ({ ...passage, licence: licences.get(passage.source) }));
+const sources = SOURCES.map(({ id, kind, package: pinned, licence }) => {
+  const documents = corpus.flatMap((one) => one.documents).filter(({ source }) => source === id);
+  const size = bytes(documents);
+  return { id, kind, package: pinned, licence, documents: documents.length, bytes: size, share: size / total };
 });
-writeFileSync(join(CORPUS, "../../models/passages.json"), `${JSON.stringify(short, null, 2)}\n`);
 writeFileSync(join(CORPUS, "manifest.json"), `${JSON.stringify({ bytes: total, kinds, sources }, null, 2)}\n`);
+
+const licences = new Map(SOURCES.map(({ id, licence }) => [id, licence]));
+const short = corpus.flatMap(({ documents }) =>
+  passages(documents.filter(isHeldOut)).map((passage) => ({ ...passage, licence: licences.get(passage.source) })),
+);
+writeFileSync(join(CORPUS, "../../models/passages.json"), `${JSON.stringify(short, null, 2)}\n`);
