@@ -34,10 +34,8 @@ function keepingCurrent<T>(f: () => T): T {
 }
 
 function loadTensorflow(): void {
-  // tfjs-node 4.22 calls two functions of node:util that Node 23 removed.
-  const old = util as unknown as Record<string, unknown>;
-  old["isNullOrUndefined"] ??= (value: unknown) => value === null || value === undefined;
-  old["isArray"] ??= Array.isArray;
+  // tfjs-node 4.22 calls two functions of node:util that warn from Node 22 on, and are gone or going after it.
+  Object.assign(util, { isArray: Array.isArray, isNullOrUndefined: (x: unknown) => x === null || x === undefined });
   process.env["TF_CPP_MIN_LOG_LEVEL"] ??= "2"; // errors only
   void require("@tensorflow/tfjs-node"); // registers itself, and makes itself current
 }
