@@ -36,7 +36,8 @@ function probe(command) {
  * @returns {{command: string, text: string}} the command and the version as text
  */
 export function findPython() {
-  const own = existsSync(venvPython) ? probe(venvPython) : null;
+  // An interrupted making of the environment leaves a Python without pip.
+  const own = existsSync(join(FOLDER, "bin", "pip")) ? probe(venvPython) : null;
   if (own?.fits) return own;
   const found = CANDIDATES.map(probe).filter((python) => python !== null);
   const fitting = found.filter((python) => python.fits);
@@ -65,11 +66,11 @@ export async function preparePython(say) {
     rmSync(FOLDER, { recursive: true, force: true });
     const made = await run("venv", python.command, ["-m", "venv", FOLDER]);
     if (!made.ok) throw new SetupError(`.venv cannot be made: ${diagnose(made.output)}; see ${made.log}`);
-    // JupyterLab runs scripts of its own with Node; our package.json would make Node take them for ES modules.
-    writeFileSync(join(FOLDER, "package.json"), '{ "type": "commonjs" }\n');
   }
   say("installing JupyterLab, nbclient and nbconvert into .venv (about a minute)");
   await pipInstall(["-r", requirements]);
+  // JupyterLab runs scripts of its own with Node; our package.json would make Node take them for ES modules.
+  writeFileSync(join(FOLDER, "package.json"), '{ "type": "commonjs" }\n');
   writeFileSync(STAMP, wanted);
   return "JupyterLab installed";
 }

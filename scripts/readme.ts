@@ -11,9 +11,13 @@ const END = "<!-- /hooks -->";
 function hookTable(): string {
   const rows = Object.entries(HOOKS).map(([name, { shape, dtype, meaning }]) => {
     const type = dtype === "float32" ? "" : ` ${dtype}`;
-    return `| \`${name}\` | \`${shapeText(shape)}\`${type} | ${meaning} |`;
+    return [`\`${name}\``, `\`${shapeText(shape)}\`${type}`, meaning];
   });
-  return ["| hook | shape | what it is |", "| --- | --- | --- |", ...rows].join("\n");
+  const head = ["hook", "shape", "what it is"];
+  // Columns of even width, as the formatter wants them.
+  const widths = head.map((title, i) => Math.max(...[title, ...rows.map((row) => row[i]!)].map((cell) => cell.length)));
+  const line = (cells: string[]): string => `| ${cells.map((cell, i) => cell.padEnd(widths[i]!)).join(" | ")} |`;
+  return [line(head), line(widths.map((width) => "-".repeat(width))), ...rows.map(line)].join("\n");
 }
 
 /** The README with the table that the hooks have now. */
