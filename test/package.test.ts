@@ -146,7 +146,7 @@ describe("in tslab", () => {
       moduleResolution: ts.ModuleResolutionKind.Node10,
       target: ts.ScriptTarget.ES2022,
       lib: ["lib.es2022.d.ts"],
-      types: [],
+      types: ["node"],
       skipLibCheck: false,
       noEmit: true,
     });
