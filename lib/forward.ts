@@ -13,6 +13,13 @@ export interface KvCache {
   layers: KeyValues[];
 }
 
+/** What depends only on where the tokens of a run stand, made once for all blocks. */
+interface Positions {
+  query: RopeTables;
+  key: RopeTables;
+  mask: tf.Tensor2D | null;
+}
+
 /** One run: how many sequences of how many tokens, what they follow, and who watches. */
 export interface Run {
   config: ModelConfig;
@@ -31,10 +38,10 @@ export interface Run {
 export function residual(ids: tf.Tensor1D, weights: Weights, run: Run, nBlocks: number): tf.Tensor2D {
   const { config, pos, taps } = run;
   const past = run.kvCache?.length ?? 0;
-  const tables = ropeTables(past, pos, config.dHead, config.ropeBase);
-  const mask = causalMask(pos, past);
+  const tables = (heads: number): RopeTables => ropeTables(past, pos, heads, config.dHead, config.ropeBase);
+  const positions = { query: tables(config.nHeads), key: tables(config.nKvHeads), mask: causalMask(pos, past) };
   let x = taps.tap("hook_embed", tf.gather(weights.embed, ids)); // [batch*pos, d_model]
-  for (let l = 0; l < nBlocks; l++) x = block(x, weights.blocks[l]!, run, new BlockTaps(taps, l), tables, mask);
+  for (let l = 0; l < nBlocks; l++) x = block(x, weights.blocks[l]!, run, new BlockTaps(taps, l), positions);
   if (run.kvCache !== undefined) run.kvCache.length += pos;
   return x;
 }
@@ -46,10 +53,18 @@ export function residual(ids: tf.Tensor1D, weights: Weights, run: Run, nBlocks: 
  */
 export function unembed(x: tf.Tensor2D, weights: Weights, config: ModelConfig, taps: Taps): tf.Tensor2D {
   return tf.tidy(() => {
-    const scale = (value: tf.Tensor2D): tf.Tensor2D => taps.tap("ln_final.hook_scale", value);
+    const scale = tapOrNull(taps, "ln_final.hook_scale");
     const normalized = taps.tap("ln_final.hook_normalized", layerNorm(x, weights.lnFinal, config.normEps, scale));
     return taps.tap<tf.Tensor2D>("logits", tf.matMul(normalized, weights.unembed));
   });
+}
+
+/** A hook to hand on, or null where nobody listens. */
+function tapOrNull<H extends string>(
+  taps: { wants(hook: H): boolean; tap(hook: H, value: tf.Tensor2D): tf.Tensor2D },
+  hook: H,
+): ((value: tf.Tensor2D) => tf.Tensor2D) | null {
+  return taps.wants(hook) ? (value) => taps.tap(hook, value) : null;
 }
 
 function block(
@@ -57,16 +72,15 @@ function block(
   weights: BlockWeights,
   run: Run,
   taps: BlockTaps,
-  tables: RopeTables,
-  mask: tf.Tensor2D | null,
+  positions: Positions,
 ): tf.Tensor2D {
   return tf.tidy(() => {
     const { normEps } = run.config;
     const x = taps.tap("hook_resid_pre", residPre);
-    const ln1 = layerNorm(x, weights.ln1, normEps, (value) => taps.tap("ln1.hook_scale", value));
-    const attnOut = attend(taps.tap("ln1.hook_normalized", ln1), weights, run, taps, tables, mask);
+    const ln1 = layerNorm(x, weights.ln1, normEps, tapOrNull(taps, "ln1.hook_scale"));
+    const attnOut = attend(taps.tap("ln1.hook_normalized", ln1), weights, run, taps, positions);
     const mid = taps.tap("hook_resid_mid", x.add<tf.Tensor2D>(taps.tap("hook_attn_out", attnOut)));
-    const ln2 = layerNorm(mid, weights.ln2, normEps, (value) => taps.tap("ln2.hook_scale", value));
+    const ln2 = layerNorm(mid, weights.ln2, normEps, tapOrNull(taps, "ln2.hook_scale"));
     const mlpOut = moe(taps.tap("ln2.hook_normalized", ln2), weights.mlp, run.config.mlp, taps);
     return taps.tap<tf.Tensor2D>("hook_resid_post", mid.add<tf.Tensor2D>(taps.tap("hook_mlp_out", mlpOut)));
   });
@@ -78,8 +92,7 @@ function attend(
   { wQkv, wO }: BlockWeights,
   { config, batch, pos, kvCache }: Run,
   taps: BlockTaps,
-  tables: RopeTables,
-  mask: tf.Tensor2D | null,
+  positions: Positions,
 ): tf.Tensor2D {
   return tf.tidy(() => {
     const { nHeads, nKvHeads, dHead, clipQkv } = config;
@@ -90,13 +103,13 @@ function attend(
     const query = taps.tap("attn.hook_q", q);
     const key = taps.tap("attn.hook_k", k);
     const value = taps.tap("attn.hook_v", v);
-    const rotQ = taps.tap("attn.hook_rot_q", rope(query, tables));
-    const rotK = taps.tap("attn.hook_rot_k", rope(key, tables));
+    const rotQ = taps.tap("attn.hook_rot_q", rope(query, positions.query));
+    const rotK = taps.tap("attn.hook_rot_k", rope(key, positions.key));
     const keyValues = remember(kvCache, taps.layer, {
       keys: rotK.transpose([0, 2, 1, 3]), // [batch, n_kv_heads, pos, d_head]
       values: value.transpose([0, 2, 1, 3]),
     });
-    const z = attention(rotQ, keyValues, mask, {
+    const z = attention(rotQ, keyValues, positions.mask, {
       scores: (scores) => taps.tap("attn.hook_attn_scores", scores),
       pattern: (pattern) => taps.tap("attn.hook_pattern", pattern),
     });

@@ -1,10 +1,13 @@
-import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { mkdir, readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { useBackend } from "../backend.ts";
 import type { ModelConfig } from "../config.ts";
 import { CheckpointError } from "../errors.ts";
 import { familyOf, parseConfig } from "../families/index.ts";
 import type { MoeModel } from "../model.ts";
+import { dbrxTokenizer } from "../tokenizer/dbrx.ts";
+import { fromTokenizerJson } from "../tokenizer/huggingFace.ts";
+import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { checkpointTensors, type LoadProgress, loadModelFrom } from "./load.ts";
 import { openFolder, writeSafetensors } from "./node.ts";
 
@@ -49,6 +52,30 @@ export async function loadModel(folder: string, onProgress?: LoadProgress): Prom
   } finally {
     await checkpoint.close();
   }
+}
+
+/** Rows of DBRX's published embedding: a folder of that size without tokenizer.json means cl100k. */
+const DBRX_VOCABULARY = 100352;
+
+/** @returns whether there is a file or folder at the path */
+export async function exists(path: string): Promise<boolean> {
+  return stat(path).then(
+    () => true,
+    () => false,
+  );
+}
+
+/**
+ * The tokenizer of a model folder: its tokenizer.json, or cl100k for a DBRX that came without one.
+ * @throws CheckpointError where there is neither
+ * @example const tokenizer = await loadTokenizer("models/reference");
+ */
+export async function loadTokenizer(folder: string): Promise<Tokenizer> {
+  const path = join(folder, "tokenizer.json");
+  if (await exists(path)) return fromTokenizerJson(await readJson(path));
+  const { family, dVocab } = await readConfig(folder);
+  if (family === "dbrx" && dVocab === DBRX_VOCABULARY) return dbrxTokenizer();
+  throw new CheckpointError(`${folder}: must hold tokenizer.json, got none (give token ids instead of text)`);
 }
 
 /**

@@ -1,5 +1,8 @@
 import * as tf from "@tensorflow/tfjs";
 
+/** A token less likely than this counts as this likely: the smallest normal float32. */
+const SMALLEST_PROBABILITY = 2 ** -126;
+
 /**
  * Mean cross-entropy of the next token, in nats.
  * @param logits [rows, d_vocab]
@@ -10,16 +13,14 @@ export function crossEntropy(logits: tf.Tensor2D, labels: Int32Array): tf.Scalar
   const [rows, dVocab] = logits.shape;
   // The gradient, (softmax − one-hot) / rows, is written out: tfjs's own chain would pass over [rows, d_vocab] twice as often.
   const op = tf.customGrad((x, save) => {
-    const logProbs = tf.logSoftmax(x as tf.Tensor2D);
-    (save as tf.GradSaveFunc)([logProbs]);
+    const probs = tf.softmax(x as tf.Tensor2D);
+    (save as tf.GradSaveFunc)([probs]);
     const places = labels.map((label, r) => r * dVocab + label);
-    const value = tf
-      .gather(logProbs.reshape([-1]), tf.tensor1d(places, "int32"))
-      .mean()
-      .neg() as tf.Scalar;
+    const chosen = tf.gather(probs.reshape([-1]), tf.tensor1d(places, "int32"));
+    const value: tf.Scalar = chosen.maximum(SMALLEST_PROBABILITY).log().mean<tf.Scalar>().neg();
     const gradFunc = (dy: tf.Scalar, saved: tf.Tensor[]): tf.Tensor => {
       const oneHot = tf.oneHot(tf.tensor1d(labels, "int32"), dVocab, 1, 0, "float32");
-      return saved[0]!.exp().sub(oneHot).mul(dy.div(rows));
+      return saved[0]!.sub(oneHot).mul(dy.div(rows));
     };
     return { value, gradFunc };
   });

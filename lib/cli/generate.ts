@@ -1,0 +1,49 @@
+import { loadModel, loadTokenizer } from "../checkpoint/folder.ts";
+import { generate } from "../generate.ts";
+import { type Command, parse, realNumber, UsageError, wholeNumber } from "./command.ts";
+
+export const generateCommand: Command = {
+  usage: "moescope generate MODEL --text T [-n 50] [--seed 1]",
+  summary: "Continues a text, token by token.",
+  details: [
+    "--text         the text to continue",
+    "-n             most tokens to generate (default 50)",
+    "--seed         the same seed gives the same text (default 1)",
+    "--temperature  0 takes the likeliest token (default 0.8)",
+    "--top-k        draw only from the k likeliest tokens",
+    "--top-p        draw only from the likeliest tokens that reach this probability (default 0.95)",
+  ].join("\n"),
+  async run(args) {
+    const { values, positionals } = parse(args, ["MODEL"], {
+      text: { type: "string" },
+      n: { type: "string", short: "n", default: "50" },
+      seed: { type: "string", default: "1" },
+      temperature: { type: "string", default: "0.8" },
+      "top-k": { type: "string" },
+      "top-p": { type: "string", default: "0.95" },
+    });
+    const { text } = values;
+    if (text === undefined) throw new UsageError("moescope: must be given --text T");
+    const topK = values["top-k"];
+    const options = {
+      maxTokens: wholeNumber("-n", values.n),
+      seed: wholeNumber("--seed", values.seed),
+      temperature: realNumber("--temperature", values.temperature),
+      topP: realNumber("--top-p", values["top-p"]),
+      ...(topK === undefined ? {} : { topK: wholeNumber("--top-k", topK) }),
+    };
+    const folder = positionals[0]!;
+    const tokenizer = await loadTokenizer(folder);
+    const model = await loadModel(folder);
+    const end = tokenizer.specials.get("<|endoftext|>");
+    const prompt = tokenizer.encode(text);
+    const stopIds = end === undefined ? [] : [end];
+    // A token may end inside a character: what is printed is the text so far, less what was printed before.
+    const decoder = new TextDecoder();
+    process.stdout.write(text);
+    for await (const id of generate(model, prompt, { ...options, stopIds }))
+      process.stdout.write(decoder.decode(tokenizer.pieces([id])[0]!.bytes, { stream: true }));
+    process.stdout.write(`${decoder.decode()}\n`);
+    model.dispose();
+  },
+};

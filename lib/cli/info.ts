@@ -1,0 +1,71 @@
+import { join } from "node:path";
+import type { CheckpointInfo } from "../checkpoint/checkpoint.ts";
+import { exists, readConfig } from "../checkpoint/folder.ts";
+import { openFolder } from "../checkpoint/node.ts";
+import type { ModelConfig } from "../config.ts";
+import { parameterCounts } from "../params.ts";
+import { type Command, parse } from "./command.ts";
+
+/** C(n, k), exactly. */
+export function combinations(n: number, k: number): bigint {
+  let result = 1n;
+  for (let i = 1; i <= k; i++) result = (result * BigInt(n - k + i)) / BigInt(i);
+  return result;
+}
+
+async function checkpointInfo(folder: string): Promise<CheckpointInfo | null> {
+  const names = ["model.safetensors", "model.safetensors.index.json"];
+  const present = await Promise.all(names.map((name) => exists(join(folder, name))));
+  if (!present.includes(true)) return null;
+  const checkpoint = await openFolder(folder);
+  await checkpoint.close();
+  return checkpoint.info;
+}
+
+function lines(config: ModelConfig, checkpoint: CheckpointInfo | null): string[] {
+  const { mlp } = config;
+  const { total, active } = parameterCounts(config);
+  const number = (value: number | bigint): string => value.toLocaleString("en-US");
+  const onDisk =
+    checkpoint === null
+      ? "none in this folder"
+      : `${number(checkpoint.tensors)} tensors in ${checkpoint.files} file(s), ${number(checkpoint.bytes)} bytes`;
+  return [
+    `family               ${config.family}`,
+    `layers               ${config.nLayers}`,
+    `d_model              ${config.dModel}`,
+    `heads                ${config.nHeads} query, ${config.nKvHeads} key-value, of ${config.dHead}`,
+    `vocabulary           ${number(config.dVocab)}`,
+    `context              ${number(config.nCtx)} tokens`,
+    `experts              ${mlp.nExperts}, ${mlp.topK} per token, d_ff ${number(mlp.dFf)}`,
+    `combinations         ${number(combinations(mlp.nExperts, mlp.topK))} sets of experts per layer`,
+    `parameters           ${number(total)}`,
+    `active per token     ${number(active)} (${((100 * active) / total).toFixed(1)} %)`,
+    `weights on disk      ${onDisk}`,
+  ];
+}
+
+export const infoCommand: Command = {
+  usage: "moescope info MODEL [--json]",
+  summary: "Sizes of a model: family, parameters, experts, tensors and bytes on disk.",
+  details: "MODEL    a folder with config.json, with or without weights\n--json   machine-readable",
+  async run(args) {
+    const { values, positionals } = parse(args, ["MODEL"], { json: { type: "boolean" } });
+    const folder = positionals[0]!;
+    const config = await readConfig(folder);
+    const checkpoint = await checkpointInfo(folder);
+    if (values.json !== true) {
+      console.log(lines(config, checkpoint).join("\n"));
+      return;
+    }
+    const { total, active } = parameterCounts(config);
+    const { nExperts, topK } = config.mlp;
+    const json = {
+      config,
+      parameters: { total, active },
+      combinations: Number(combinations(nExperts, topK)),
+      checkpoint,
+    };
+    console.log(JSON.stringify(json, null, 2));
+  },
+};

@@ -1,0 +1,34 @@
+export { AXES, type Axis, type Shape, shapeText } from "./axes.ts";
+export { type BackendName, useBackend } from "./backend.ts";
+export { ActivationCache } from "./cache.ts";
+export { Checkpoint, type CheckpointInfo } from "./checkpoint/checkpoint.ts";
+export { loadModel, loadTokenizer, readConfig, saveModel } from "./checkpoint/folder.ts";
+export { openFolder, writeSafetensors } from "./checkpoint/node.ts";
+export type { TensorData } from "./checkpoint/write.ts";
+export type { Gating, ModelConfig, MoeConfig } from "./config.ts";
+export { CheckpointError, ConfigError, ShapeError } from "./errors.ts";
+export { FAMILIES, parseConfig } from "./families/index.ts";
+export { type GenerateOptions, generate } from "./generate.ts";
+export {
+  HOOKS,
+  type HookContext,
+  type HookFn,
+  type HookName,
+  type HookPattern,
+  type Hooks,
+  hookName,
+  hookNames,
+} from "./hooks.ts";
+export { type ExpertLoad, loadPerExpert } from "./metrics/load.ts";
+export { type CacheOptions, MoeModel, type RunOptions, type Tokens } from "./model.ts";
+export { parameterCounts, paramShapes } from "./params.ts";
+export type { SamplingOptions } from "./sample.ts";
+export { chatPrompt, dbrxTokenizer } from "./tokenizer/dbrx.ts";
+export { fromTokenizerJson } from "./tokenizer/huggingFace.ts";
+export type { ChatMessage, EncodeOptions, Tokenizer } from "./tokenizer/tokenizer.ts";
+export { attentionTrace, type Captured, expertActivations, routingTrace } from "./trace/capture.ts";
+export type { AttentionTrace, ExpertActivations, RoutingTrace, TokenPiece } from "./trace/record.ts";
+export { type TextLoss, textLoss } from "./train/evaluate.ts";
+export { parseRun, type TrainingRun } from "./train/run.ts";
+export { readState, writeState } from "./train/state.ts";
+export { type TrainingProgress, type TrainingState, type TrainOptions, train } from "./train/train.ts";
