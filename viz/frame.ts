@@ -26,14 +26,16 @@ interface Frame {
 }
 
 /** The whole picture: a themed SVG whose colours follow the reader's preference. */
-export function frame({ title, subtitle, description, height, body }: Frame): string {
+export function frame({ title, subtitle, description, height: needed, body }: Frame): string {
+  // Whole pixels, so that the image and the live picture that takes its place are equally large.
+  const height = Math.ceil(needed);
   return element(
     "svg",
     {
       xmlns: "http://www.w3.org/2000/svg",
       width: WIDTH,
       height,
-      viewBox: `0 0 ${WIDTH} ${Math.ceil(height)}`,
+      viewBox: `0 0 ${WIDTH} ${height}`,
       role: "img",
       "font-family": SANS,
       "font-size": 11,

@@ -5,18 +5,24 @@ import { element, escapeText } from "./svg.ts";
 /** The numbers of a figure as a table. */
 export interface Table {
   columns: readonly string[];
-  /** At most {@link MOST_ROWS}. */
   rows: readonly (readonly string[])[];
   /** Rows there are in all. */
   total: number;
 }
 
-/** Rows that a figure's table may hold, so that an output stays small; the rest is in `figure.data`. */
-export const MOST_ROWS = 200;
+/** Rows and characters that a figure's table may hold, so that an output stays small; the rest is in `figure.data`. */
+const MOST_ROWS = 100;
+const MOST_CHARACTERS = 20_000;
 
-/** Builds a table of `total` rows, as far as it may go. */
+/** Builds a table of `total` rows, as far as it may go, but at least one row. */
 export function tableOf(columns: readonly string[], total: number, row: (i: number) => readonly string[]): Table {
-  return { columns, total, rows: Array.from({ length: Math.min(total, MOST_ROWS) }, (_, i) => row(i)) };
+  const rows: (readonly string[])[] = [];
+  for (let characters = 0; rows.length < Math.min(total, MOST_ROWS) && characters < MOST_CHARACTERS; ) {
+    const cells = row(rows.length);
+    rows.push(cells);
+    characters += cells.join("").length;
+  }
+  return { columns, total, rows };
 }
 
 /** What a view hands over to become a figure. */

@@ -36,8 +36,8 @@ export interface RouterHeatmapData {
 }
 
 /** Cells and tokens that one figure can hold within 300 kB. */
-const MOST_CELLS = 8192;
-const MOST_TOKENS = 128;
+const MOST_CELLS = 7680;
+const MOST_TOKENS = 120;
 
 /** Tokens up to which rows are large enough to read with ease. */
 const MOST_LARGE = 80;

@@ -30,12 +30,13 @@ export interface RoutingGridData {
   weights: Float32Array | null;
 }
 
-/** Slices and tokens that one figure can hold within 300 kB. */
-const MOST_SLICES = 6144;
+/** Slices, squares of maps, and tokens that one figure can hold within 300 kB. */
+const MOST_SLICES = 10_240;
+const MOST_SQUARES = 6144;
 const MOST_TOKENS = 384;
 
-/** Tokens up to which cells are large enough to read. */
-const MOST_LARGE = 128;
+/** Cells up to which they are large enough to read. */
+const MOST_LARGE = 640;
 
 const LEFT = 70;
 
@@ -57,7 +58,8 @@ const FAINTEST = 0.25;
  */
 export function routingGrid(trace: RoutingTrace, options: RoutingGridOptions = {}): Figure<RoutingGridData> {
   const { layers, topK, nExperts } = trace;
-  const most = Math.max(1, Math.min(MOST_TOKENS, Math.floor(MOST_SLICES / (layers.length * topK))));
+  const mostMarks = hasExpertColors(nExperts) ? MOST_SLICES : MOST_SQUARES;
+  const most = Math.max(1, Math.min(MOST_TOKENS, Math.floor(mostMarks / (layers.length * topK))));
   const window = traceWindow("routingGrid", trace, options, most);
   const data = gather(trace, window);
   const layout = layOut(data, window.tokens);
@@ -132,7 +134,7 @@ interface Layout {
 
 function layOut(data: RoutingGridData, tokens: readonly Token[]): Layout {
   const { nTokens, layers, nExperts, topK, weights } = data;
-  const compact = nTokens > MOST_LARGE;
+  const compact = nTokens * layers.length > MOST_LARGE;
   const shape = cellShape(nExperts, hasExpertColors(nExperts), compact);
   const fitting = Math.floor((WIDTH - LEFT - MARGIN) / shape.width);
   // Bands of equal length, rather than a last one with a token or two.

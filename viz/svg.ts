@@ -29,7 +29,8 @@ export function label(x: number, y: number, text: string, attributes: Attributes
   return element("text", { x, y, ...attributes }, escapeText(text));
 }
 
-/** The outline of a rectangle as path data, relative after its corner. */
+/** The outline of a rectangle as path data, to a hundredth of a pixel: there are thousands of them. */
 export function rectPath(x: number, y: number, width: number, height: number): string {
-  return `M${round(x)} ${round(y)}h${round(width)}v${round(height)}h${round(-width)}z`;
+  const [left, top, w, h] = [x, y, width, height].map((n) => Math.round(n * 100) / 100);
+  return `M${left} ${top}h${w}v${h}h${-w!}z`;
 }

@@ -34,7 +34,7 @@ export interface TextActivationsData {
 }
 
 /** Tokens that one figure can hold, and values that the neuron picker can take along, within 300 kB. */
-const MOST_TOKENS = 320;
+const MOST_TOKENS = 256;
 const MOST_VALUES = 16_384;
 
 const SIZE = 14;

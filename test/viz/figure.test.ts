@@ -1,0 +1,169 @@
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { inspect } from "node:util";
+// @ts-expect-error: the package ships no types
+import sanitize from "sanitize-html";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { loadPerExpert } from "../../lib/metrics/load.ts";
+import { attentionMap, expertLoad, type Figure, routerHeatmap, routingGrid, textActivations } from "../../viz/index.ts";
+import { ACTIVATIONS, ATTENTION, largeTrace, piece, SMALL, seeded } from "./samples.ts";
+
+const VIEWS: Record<string, () => Figure> = {
+  routingGrid: () => routingGrid(SMALL),
+  routerHeatmap: () => routerHeatmap(SMALL),
+  attentionMap: () => attentionMap(ATTENTION),
+  textActivations: () => textActivations(ACTIVATIONS),
+  expertLoad: () => expertLoad(loadPerExpert(SMALL)),
+};
+const names = Object.keys(VIEWS);
+
+/** The largest figure of each view, with text as long as real text is. */
+const LARGEST: Record<string, () => Figure> = {
+  "routingGrid, 16 experts": () => routingGrid(largeTrace(400, 16, 4, 4)),
+  "routingGrid, 128 experts": () => routingGrid(largeTrace(200, 128, 8, 4)),
+  "routingGrid, 40 layers": () => routingGrid(largeTrace(100, 16, 4, 40)),
+  "routerHeatmap, 16 experts": () => routerHeatmap(largeTrace(130, 16, 4, 1)),
+  "routerHeatmap, 64 experts": () => routerHeatmap(largeTrace(130, 64, 8, 1)),
+  attentionMap: () => {
+    const random = seeded(2);
+    const { pieces } = largeTrace(192, 1, 1, 1);
+    return attentionMap({
+      layer: 0,
+      nHeads: 1,
+      pieces: pieces!,
+      pattern: Float32Array.from({ length: 192 * 192 }, random),
+    });
+  },
+  textActivations: () => {
+    const random = seeded(3);
+    const [nTokens, dFf] = [256, 512];
+    const { pieces } = largeTrace(nTokens, 1, 1, 1);
+    const values = Float32Array.from({ length: nTokens * dFf }, () => random() - 0.5);
+    return textActivations({
+      layer: 0,
+      expert: 1,
+      dFf,
+      pieces: pieces!,
+      computed: new Uint8Array(nTokens).fill(1),
+      values,
+    });
+  },
+  "expertLoad, 16 layers of 64": () => expertLoad(loadPerExpert(largeTrace(100, 64, 8, 16))),
+  "expertLoad, 7 layers of 512": () => expertLoad(loadPerExpert(largeTrace(100, 512, 8, 7))),
+};
+
+describe("a figure's bundle", () => {
+  test.each(names)("of %s holds html, png and one line of text", (name) => {
+    const bundle = VIEWS[name]!().bundle();
+    expect(Object.keys(bundle)).toEqual(["text/html", "image/png", "text/plain"]);
+    expect(Buffer.from(bundle["image/png"]!, "base64").subarray(1, 4).toString()).toBe("PNG");
+    expect(bundle["text/plain"]).not.toContain("\n");
+    expect(bundle["text/plain"]).toMatch(/\d/);
+  });
+
+  test.each(names)("of %s keeps picture, caption and table when a sanitiser strips it", (name) => {
+    // The part of JupyterLab's allow-list that our html uses, with its defaults for everything else: scripts, styles
+    // and svg go, and the source of an image is not checked.
+    const clean: string = sanitize(VIEWS[name]!().bundle()["text/html"]!, {
+      allowedTags: "bdi details figcaption figure img p summary table tbody td th thead tr".split(" "),
+      allowedAttributes: { "*": ["class", "style"], img: ["alt", "src"], details: ["open"] },
+      allowedSchemesAppliedToAttributes: ["href", "cite"],
+    });
+    expect(clean).not.toMatch(/<script|<style|<svg|"view":/);
+    const picture = /<img src="data:image\/svg\+xml;base64,([^"]+)" alt="([^"]+)"/.exec(clean)!;
+    expect(Buffer.from(picture[1]!, "base64").toString()).toMatch(/^<svg .*<\/svg>$/s);
+    expect(picture[2]!.length).toBeGreaterThan(40);
+    expect(clean).toMatch(/<figcaption[^>]*>[^<]{40,}<\/figcaption>/);
+    expect(clean.match(/<tr>/g)!.length).toBeGreaterThan(3);
+  });
+
+  test.each(Object.keys(LARGEST))("stays below 300 kB: %s", (name) => {
+    const size = Object.values(LARGEST[name]!().bundle()).reduce((sum, part) => sum + part.length, 0);
+    expect(size).toBeLessThan(300_000);
+  });
+
+  test.each(names)("of %s names no other place", (name) => {
+    const html = VIEWS[name]!().bundle()["text/html"]!;
+    const addresses = html.match(/\b(?:https?:)?\/\/[\w.-]+\.\w+[^"'`\s]*/g) ?? [];
+    expect(addresses.filter((address) => !address.startsWith("http://www.w3.org/"))).toEqual([]);
+    expect(html).not.toMatch(/\brequire\(|\bimport\(|\bfetch\(/);
+  });
+
+  test("escapes hostile tokens wherever they stand", () => {
+    const hostile = [
+      piece("<img src=x onerror=alert(1)>"),
+      piece("</script><script>alert(2)</script>"),
+      piece('" onload="alert(3)'),
+    ];
+    for (const figure of [
+      routingGrid({ ...SMALL, pieces: hostile }),
+      routerHeatmap({ ...SMALL, pieces: hostile }),
+      attentionMap({ ...ATTENTION, pieces: hostile }),
+    ]) {
+      const html = figure.bundle()["text/html"]!;
+      expect(html.match(/<script/g)).toHaveLength(2);
+      expect(html.match(/<\/script/g)).toHaveLength(2);
+      expect(html.match(/<img/g)).toHaveLength(1);
+      expect(html).not.toContain('" onload="');
+      expect(figure.svg).not.toMatch(/<img|<script|" onload="/);
+    }
+  });
+
+  test("says when its table is cut", () => {
+    const html = expertLoad(loadPerExpert(largeTrace(10, 64, 8, 4))).bundle()["text/html"]!;
+    expect(html).toContain("The first 100 of 256 rows; figure.data holds all.");
+  });
+});
+
+describe("a figure", () => {
+  test("shows itself as a hint in a console", () => {
+    expect(inspect(routingGrid(SMALL))).toBe(
+      'Figure "Routing by token and layer: 2 of 4 experts for each token": call show(figure) to see it',
+    );
+  });
+
+  test("answers kernels that know the display symbol", () => {
+    const figure = routingGrid(SMALL) as unknown as Record<symbol, () => Record<string, string>>;
+    expect(Object.keys(figure[Symbol.for("Jupyter.display")]!())).toContain("text/html");
+  });
+
+  test.each(names)("of %s is a picture that needs no variables, with words for who cannot see it", (name) => {
+    const { svg, title } = VIEWS[name]!();
+    expect(svg).not.toContain("var(");
+    expect(svg).toContain(`<title>${title}</title>`);
+    expect(/<desc>([^<]+)<\/desc>/.exec(svg)![1]).toMatch(/\d/);
+  });
+});
+
+describe("saving", () => {
+  let folder: string;
+  beforeAll(() => {
+    folder = mkdtempSync(join(tmpdir(), "figure-"));
+  });
+  afterAll(() => rmSync(folder, { recursive: true }));
+
+  test("writes svg, png and html files", () => {
+    const figure = routingGrid(SMALL);
+    figure.saveSvg(join(folder, "a.svg"));
+    figure.savePng(join(folder, "a.png"));
+    figure.saveHtml(join(folder, "a.html"));
+    expect(readFileSync(join(folder, "a.svg"), "utf8")).toBe(figure.svg);
+    const png = readFileSync(join(folder, "a.png"));
+    const height = Number(/ height="([\d.]+)"/.exec(figure.svg)![1]);
+    expect([png.readUInt32BE(16), png.readUInt32BE(20)]).toEqual([1680, Math.round(2 * height)]);
+    expect(readFileSync(join(folder, "a.html"), "utf8")).toMatch(/^<!doctype html>/);
+  });
+
+  test("puts a picture on the ground that is asked for", () => {
+    const figure = routingGrid(SMALL);
+    figure.saveSvg(join(folder, "dark.svg"), { theme: "dark" });
+    expect(readFileSync(join(folder, "dark.svg"), "utf8")).toContain('fill="#14181f" class="paper"');
+    expect(figure.svg).toContain('fill="#ffffff" class="paper"');
+  });
+
+  test("refuses a theme that does not exist", () => {
+    const theme = "blue" as "dark";
+    expect(() => routingGrid(SMALL).png({ theme })).toThrow("png: theme must be light or dark, got blue");
+  });
+});

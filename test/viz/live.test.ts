@@ -1,0 +1,324 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type Browser, type BrowserContextOptions, chromium, type Page } from "playwright-core";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { loadPerExpert } from "../../lib/metrics/load.ts";
+import { attentionMap, expertLoad, type Figure, routerHeatmap, routingGrid, textActivations } from "../../viz/index.ts";
+import { ACTIVATIONS, ATTENTION, largeTrace, piece, SMALL } from "./samples.ts";
+
+let browser: Browser;
+
+beforeAll(async () => {
+  browser = await chromium.launch({
+    executablePath: process.env["CHROMIUM_PATH"] ?? "/usr/bin/chromium",
+    args: ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"],
+  });
+});
+
+afterAll(() => browser.close());
+
+/** What a page did that it should not have. */
+interface Watched {
+  page: Page;
+  faults: string[];
+}
+
+/** Puts html into a page, as a notebook does, and watches it. */
+async function open(html: string, options: BrowserContextOptions = {}): Promise<Watched> {
+  const context = await browser.newContext({ viewport: { width: 1000, height: 900 }, ...options });
+  const page = await context.newPage();
+  const faults: string[] = [];
+  page.on("console", (message) => faults.push(`console: ${message.text()}`));
+  page.on("pageerror", (error) => faults.push(`error: ${error.message}`));
+  page.on("dialog", (dialog) => void dialog.dismiss().then(() => faults.push(`dialog: ${dialog.message()}`)));
+  page.on("request", (request) => {
+    if (!request.url().startsWith("data:")) faults.push(`request: ${request.url()}`);
+  });
+  await page.setContent(`<!doctype html><body>${html}</body>`);
+  return { page, faults };
+}
+
+function htmlOf(figure: Figure): string {
+  return figure.bundle()["text/html"]!;
+}
+
+/** Moves the pointer to a place in the picture, in the picture's own pixels. */
+async function point(page: Page, x: number, y: number): Promise<void> {
+  const box = (await page.locator("figure svg").first().boundingBox())!;
+  const scale = box.width / 840;
+  await page.mouse.move(box.x + x * scale, box.y + y * scale);
+}
+
+async function tip(page: Page): Promise<string | null> {
+  const shown = page.locator("figure .tip.on");
+  return (await shown.count()) === 0 ? null : (await shown.innerText()).replaceAll(/\s+/g, " ").trim();
+}
+
+function ink(page: Page): Promise<string> {
+  return page.locator("figure .title").evaluate((title) => getComputedStyle(title).fill);
+}
+
+const FIGURES: Record<string, { figure: () => Figure; x: number; y: number; says: string }> = {
+  routingGrid: {
+    figure: () => routingGrid(SMALL),
+    x: 75,
+    y: 122,
+    says: "0 “<s>”, layer 0 expert 0 0.750 expert 1 0.250",
+  },
+  routerHeatmap: {
+    figure: () => routerHeatmap(SMALL, { layer: 2 }),
+    x: 135,
+    y: 115,
+    says: "0 “<s>” expert 0, rank 3 0.125 uniform 0.250",
+  },
+  attentionMap: {
+    figure: () => attentionMap(ATTENTION, { head: 1 }),
+    x: 170,
+    y: 155,
+    says: "2 “␣x” looks at 1 “東京” this cell 0.125 = 0.4 × even",
+  },
+  textActivations: { figure: () => textActivations(ACTIVATIONS), x: 70, y: 99, says: "1 “␣dogs” neuron 1 −2" },
+  expertLoad: {
+    figure: () => expertLoad(loadPerExpert(SMALL)),
+    x: 70,
+    y: 160,
+    says: "layer 0, expert 0 load 50.0 % assignments 3 of 6",
+  },
+};
+
+describe("a figure in a page", () => {
+  test.each(Object.keys(FIGURES))("replaces its picture with one that answers: %s", async (name) => {
+    const { figure, x, y, says } = FIGURES[name]!;
+    const { page, faults } = await open(htmlOf(figure()));
+    expect(await page.locator("figure > img").count()).toBe(0);
+    expect(await page.locator("figure svg").count()).toBe(1);
+    expect(await page.locator("figure > details").count()).toBe(1);
+    expect(await tip(page)).toBeNull();
+    await point(page, x, y);
+    expect(await tip(page)).toContain(says);
+    await page.mouse.move(5, 880);
+    expect(await tip(page)).toBeNull();
+    expect(faults).toEqual([]);
+  });
+
+  test("keeps its place on the page when the picture gives way", async () => {
+    const html = htmlOf(routingGrid(SMALL));
+    const still = await open(html, { javaScriptEnabled: false });
+    const live = await open(html);
+    const before = (await still.page.locator("figure img").boundingBox())!;
+    const after = (await live.page.locator("figure svg").boundingBox())!;
+    expect([after.x, after.y, after.width, after.height]).toEqual([before.x, before.y, before.width, before.height]);
+  });
+
+  test("stays a picture, and says so, where its data is damaged", async () => {
+    const html = htmlOf(routingGrid(SMALL)).replace('"view":"routingGrid"', '"view":"none"');
+    const { page } = await open(html);
+    expect(await page.locator("figure > img").count()).toBe(1);
+    expect(await page.locator("figure svg").count()).toBe(0);
+    expect(await page.locator("figure > p").innerText()).toMatch(/^This figure stays a picture: TypeError/);
+  });
+
+  test("does not meet another figure on the page", async () => {
+    const { page, faults } = await open(
+      htmlOf(routingGrid(SMALL)) + htmlOf(textActivations(ACTIVATIONS)) + htmlOf(routingGrid(SMALL)),
+    );
+    expect(await page.locator("figure svg").count()).toBe(3);
+    await point(page, 75, 122);
+    expect(await page.locator("figure .tip.on").count()).toBe(1);
+    expect(faults).toEqual([]);
+  });
+
+  test("shows hostile tokens as text", async () => {
+    const hostile = [
+      piece("<img src=x onerror=alert(1)>"),
+      piece("</script><script>alert(2)</script>"),
+      piece("&lt;b&gt;"),
+    ];
+    const { page, faults } = await open(htmlOf(routingGrid({ ...SMALL, pieces: hostile })));
+    await point(page, 75, 122);
+    expect(await tip(page)).toContain("0 “<img␣src=x␣onerror=alert(1)>”, layer 0");
+    await point(page, 140, 122);
+    expect(await tip(page)).toContain("2 “&lt;b&gt;”, layer 0");
+    await page.locator("figure > details").evaluate((details) => details.setAttribute("open", ""));
+    expect(await page.locator("figure td").nth(5).innerText()).toBe("</script><script>alert(2)</script>");
+    expect(faults).toEqual([]);
+  });
+
+  test("fits into a narrow column, and its tooltip too", async () => {
+    const { page } = await open(htmlOf(routingGrid(largeTrace(30, 16, 4, 2))), {
+      viewport: { width: 420, height: 800 },
+    });
+    expect((await page.locator("figure svg").boundingBox())!.width).toBeLessThanOrEqual(420);
+    await point(page, 555, 130);
+    const box = (await page.locator("figure .tip.on").boundingBox())!;
+    expect(box.x).toBeGreaterThanOrEqual(0);
+    expect(box.x + box.width).toBeLessThanOrEqual(420);
+  });
+});
+
+describe("pointing", () => {
+  test("at a slice lights every cell whose token uses that expert", async () => {
+    const { page } = await open(htmlOf(routingGrid(SMALL)));
+    // Layer 0 of token 0: expert 1 is the right quarter of the cell; it is used there and by all tokens in layer 2.
+    await point(page, 98, 122);
+    expect(await tip(page)).toContain("tokens on expert 1 in this layer 1 of 3 = 33.3 %");
+    const lit = await page.locator("figure svg > g:last-child path").first().getAttribute("d");
+    expect(lit!.match(/M/g)).toHaveLength(4);
+    expect(await page.locator("figure .stage.dim").count()).toBe(1);
+  });
+
+  test("at a token shows the whole row of its attention", async () => {
+    const { page } = await open(htmlOf(attentionMap(ATTENTION, { head: 1 })));
+    await point(page, 60, 155);
+    expect(await tip(page)).toBe("2 “␣x” looks at 0 “<s>” 0.500 2 “␣x” 0.375 1 “東京” 0.125 spread evenly 0.333");
+  });
+
+  test("above the diagonal says that there is nothing", async () => {
+    const { page } = await open(htmlOf(attentionMap(ATTENTION)));
+    await point(page, 195, 103);
+    expect(await tip(page)).toBe("0 “<s>” cannot look ahead to 2 “␣x”");
+  });
+
+  test("at a token that was not computed says so", async () => {
+    const { page } = await open(htmlOf(textActivations(ACTIVATIONS)));
+    await point(page, 25, 99);
+    expect(await tip(page)).toBe("0 “Two” not computed not routed to expert 7");
+  });
+
+  test("at a bar outlines the same expert in every layer", async () => {
+    const { page } = await open(htmlOf(expertLoad(loadPerExpert(SMALL))));
+    await point(page, 70, 160);
+    expect(await page.locator("figure svg > g:last-child path").count()).toBe(3);
+  });
+});
+
+describe("a click", () => {
+  test("keeps a cell until it is clicked again or Escape is pressed", async () => {
+    const { page } = await open(htmlOf(routingGrid(SMALL)));
+    await point(page, 75, 122);
+    await page.mouse.down();
+    await page.mouse.up();
+    await point(page, 140, 102);
+    expect(await tip(page)).toContain("0 “<s>”, layer 0 (kept)");
+    await point(page, 75, 122);
+    await page.mouse.down();
+    await page.mouse.up();
+    expect(await tip(page)).not.toContain("(kept)");
+    await page.mouse.down();
+    await page.mouse.up();
+    expect(await tip(page)).toContain("(kept)");
+    await page.keyboard.press("Escape");
+    expect(await tip(page)).toBeNull();
+  });
+});
+
+describe("the keyboard", () => {
+  test("moves a cursor, which is spoken, and stops at the edges", async () => {
+    const { page, faults } = await open(htmlOf(routingGrid(SMALL)));
+    await page.keyboard.press("Tab");
+    const spoken = page.locator('figure [aria-live="polite"]');
+    await page.keyboard.press("ArrowRight");
+    expect(await spoken.innerText()).toContain("0 “<s>”, layer 0, expert 0 0.750");
+    await page.keyboard.press("ArrowRight");
+    await page.keyboard.press("ArrowUp");
+    expect(await spoken.innerText()).toContain("1 “␣the”, layer 2, expert 1 0.875");
+    await page.keyboard.press("ArrowUp");
+    expect(await spoken.innerText()).toContain("1 “␣the”, layer 2");
+    await page.keyboard.press("ArrowDown");
+    await page.keyboard.press("ArrowDown");
+    expect(await spoken.innerText()).toContain("1 “␣the”, layer 0");
+    await page.keyboard.press("Enter");
+    expect(await tip(page)).toContain("(kept)");
+    expect(faults).toEqual([]);
+  });
+
+  test("crosses from one band of a long text to the next", async () => {
+    const figure = routingGrid(largeTrace(60, 16, 4, 1));
+    const { page } = await open(htmlOf(figure));
+    await page.keyboard.press("Tab");
+    for (let i = 0; i <= 31; i++) await page.keyboard.press("ArrowRight");
+    expect(await tip(page)).toMatch(/^31 “/);
+  });
+
+  test("reaches the picture with a name that says what it is", async () => {
+    const { page } = await open(htmlOf(routingGrid(SMALL)));
+    const picture = page.locator("figure svg");
+    expect(await picture.getAttribute("aria-label")).toBe("Routing by token and layer: 2 of 4 experts for each token");
+    expect(await picture.getAttribute("tabindex")).toBe("0");
+  });
+});
+
+describe("the neuron picker", () => {
+  test("recolours the text, its key and its title", async () => {
+    const { page, faults } = await open(htmlOf(textActivations(ACTIVATIONS)));
+    const ground = page.locator("figure .ground");
+    // Neuron 1 is −2 and 4.
+    expect(await ground.first().getAttribute("fill")).toBe("var(--negative)");
+    await page.locator("figure input").fill("2");
+    // Neuron 2 is 0 and −3.
+    expect(await ground.first().getAttribute("fill-opacity")).toBe("0");
+    expect(await ground.nth(1).getAttribute("fill")).toBe("var(--negative)");
+    expect(await page.locator("figure .low").textContent()).toBe("−3");
+    expect(await page.locator("figure .title").textContent()).toBe(
+      "Layer 1, expert 7, neuron 2: its value on each token",
+    );
+    await page.locator("figure select").selectOption("0");
+    expect(await page.locator("figure input").inputValue()).toBe("0");
+    await point(page, 70, 99);
+    expect(await tip(page)).toContain("neuron 0 0.5");
+    expect(faults).toEqual([]);
+  });
+
+  test("says when a neuron is not in the figure", async () => {
+    const { page } = await open(htmlOf(textActivations(ACTIVATIONS)));
+    await page.locator("figure input").fill("17");
+    expect(await page.locator("figure .note").textContent()).toBe("neuron 17 is not in this figure");
+    expect(await page.locator("figure .title").textContent()).toContain("neuron 1:");
+  });
+});
+
+describe("the theme", () => {
+  const [LIGHT_INK, DARK_INK] = ["rgb(29, 36, 48)", "rgb(231, 234, 240)"];
+
+  test("follows the ground that the figure stands on, not the reader's preference for other pages", async () => {
+    const html = htmlOf(routingGrid(SMALL));
+    const dark = await open(`<div style="background: #111">${html}</div>`, { colorScheme: "light" });
+    expect(await ink(dark.page)).toBe(DARK_INK);
+    const white = await open(`<div style="background: white">${html}</div>`, { colorScheme: "dark" });
+    expect(await ink(white.page)).toBe(LIGHT_INK);
+  });
+
+  test("follows the reader's preference where the page does", async () => {
+    const html = `<meta name="color-scheme" content="light dark">${htmlOf(routingGrid(SMALL))}`;
+    expect(await ink((await open(html, { colorScheme: "dark" })).page)).toBe(DARK_INK);
+    expect(await ink((await open(html, { colorScheme: "light" })).page)).toBe(LIGHT_INK);
+  });
+
+  test("changes when the page changes", async () => {
+    const style = "<style>body { background: white } body[data-jp-theme-light=false] { background: #111 }</style>";
+    const { page } = await open(style + htmlOf(routingGrid(SMALL)));
+    expect(await ink(page)).toBe(LIGHT_INK);
+    await page.evaluate('document.body.setAttribute("data-jp-theme-light", "false")');
+    await expect.poll(() => ink(page)).toBe(DARK_INK);
+  });
+});
+
+describe("a saved page", () => {
+  let folder: string;
+  beforeAll(() => {
+    folder = mkdtempSync(join(tmpdir(), "figure-"));
+  });
+  afterAll(() => rmSync(folder, { recursive: true }));
+
+  test("works under the policy that it sets itself", async () => {
+    const path = join(folder, "figure.html");
+    routerHeatmap(largeTrace(120, 64, 8, 1)).saveHtml(path);
+    const { page, faults } = await open("");
+    await page.goto(`file://${path}`);
+    expect(await page.locator("figure svg image").count()).toBe(1);
+    await point(page, 300, 300);
+    expect(await tip(page)).toMatch(/entropy [\d.]+ of 4.16 nats$/);
+    expect(faults.filter((fault) => !fault.startsWith("request: file:"))).toEqual([]);
+  });
+});

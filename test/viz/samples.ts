@@ -1,0 +1,115 @@
+import type { AttentionTrace, ExpertActivations, RoutingTrace, TokenPiece } from "../../lib/trace/record.ts";
+
+/** A token whose bytes are whole characters. */
+export function piece(text: string, special = false): TokenPiece {
+  return { id: text.length, bytes: new TextEncoder().encode(text), text, special };
+}
+
+/** A token that ends inside a character. */
+export function stray(...bytes: number[]): TokenPiece {
+  return { id: 900, bytes: Uint8Array.from(bytes), text: null, special: false };
+}
+
+/**
+ * Three tokens, two layers, four experts, two chosen, by hand. Layer 0: (0,1) (0,2) (3,0); layer 2: (1,2) (1,3) (2,1).
+ */
+export const SMALL: RoutingTrace = {
+  source: { engine: "hand", model: "none" },
+  nExperts: 4,
+  topK: 2,
+  layers: [0, 2],
+  tokenIds: Int32Array.from([5, 17, 3]),
+  pieces: [piece("<s>", true), piece(" the"), piece("\n")],
+  sequenceOffsets: Int32Array.from([0, 3]),
+  expertIndices: Uint16Array.from([0, 1, 1, 2, 0, 2, 1, 3, 3, 0, 2, 1]),
+  expertWeights: Float32Array.from([0.75, 0.25, 0.5, 0.5, 0.625, 0.375, 0.875, 0.125, 0.5, 0.5, 0.75, 0.25]),
+  routerProbs: Float32Array.from(
+    [
+      [0.6, 0.2, 0.1, 0.1],
+      [0.125, 0.375, 0.375, 0.125],
+      [0.5, 0.125, 0.25, 0.125],
+      [0.0625, 0.75, 0.0625, 0.125],
+      [0.375, 0.125, 0.125, 0.375],
+      [0.125, 0.25, 0.5, 0.125],
+    ].flat(),
+  ),
+  rankOrdered: true,
+};
+
+/** Three tokens, two heads; head 1 gives row 2 as 0.5, 0.125, 0.375. */
+export const ATTENTION: AttentionTrace = {
+  layer: 1,
+  nHeads: 2,
+  pieces: [piece("<s>", true), piece("東京"), piece(" x")],
+  pattern: Float32Array.from(
+    [
+      [1, 0, 0, 0.5, 0.5, 0, 0.25, 0.25, 0.5],
+      [1, 0, 0, 0.75, 0.25, 0, 0.5, 0.125, 0.375],
+    ].flat(),
+  ),
+};
+
+/** Four tokens, three neurons; the second and fourth token went to this expert. */
+export const ACTIVATIONS: ExpertActivations = {
+  layer: 1,
+  expert: 7,
+  dFf: 3,
+  pieces: [piece("Two"), piece(" dogs"), piece(".\n"), piece("三")],
+  computed: Uint8Array.from([0, 1, 0, 1]),
+  values: Float32Array.from([
+    Number.NaN,
+    Number.NaN,
+    Number.NaN,
+    0.5,
+    -2,
+    0,
+    Number.NaN,
+    Number.NaN,
+    Number.NaN,
+    1,
+    4,
+    -3,
+  ]),
+};
+
+/** Numbers in [0, 1) that are the same in every run. */
+export function seeded(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return state / 2 ** 32;
+  };
+}
+
+/** A routing of any size, its tokens as long and as varied as real ones. */
+export function largeTrace(nTokens: number, nExperts: number, topK: number, nLayers: number): RoutingTrace {
+  const random = seeded(1);
+  const words = [" understanding", "東京", "\n", " the", " (x)", "⟨s⟩", " 12", " Straße", "😀", "_name"];
+  const indices = new Uint16Array(nTokens * nLayers * topK);
+  const weights = new Float32Array(indices.length);
+  const probs = new Float32Array(nTokens * nLayers * nExperts);
+  for (let row = 0; row < nTokens * nLayers; row++) {
+    const scores = Array.from({ length: nExperts }, (_, expert) => ({ expert, p: Math.exp(4 * random()) }));
+    const sum = scores.reduce((total, { p }) => total + p, 0);
+    for (const { expert, p } of scores) probs[row * nExperts + expert] = p / sum;
+    const chosen = scores.toSorted((a, b) => b.p - a.p).slice(0, topK);
+    const mass = chosen.reduce((total, { p }) => total + p, 0);
+    for (const [k, { expert, p }] of chosen.entries()) {
+      indices[row * topK + k] = expert;
+      weights[row * topK + k] = p / mass;
+    }
+  }
+  return {
+    source: { engine: "seeded", model: "none" },
+    nExperts,
+    topK,
+    layers: Array.from({ length: nLayers }, (_, layer) => layer),
+    tokenIds: new Int32Array(nTokens),
+    pieces: Array.from({ length: nTokens }, () => piece(words[Math.floor(random() * words.length)]!)),
+    sequenceOffsets: Int32Array.from([0, nTokens]),
+    expertIndices: indices,
+    expertWeights: weights,
+    routerProbs: probs,
+    rankOrdered: true,
+  };
+}
