@@ -4,14 +4,19 @@ import type { BlockTaps } from "./taps.ts";
 
 /** The weights of one layer's experts; x·W, so the input axis comes first. */
 export interface ExpertWeights {
+  /** All experts in one tensor each; null where the backend has no fast batched product, and none is used. */
+  stacked: ExpertStack | null;
+  /** One expert's three matrices, [d_model, d_ff] twice and [d_ff, d_model]. */
+  one(expert: number): { gate: tf.Tensor2D; up: tf.Tensor2D; down: tf.Tensor2D };
+}
+
+export interface ExpertStack {
   /** [n_experts, d_model, d_ff] */
   gate: tf.Tensor3D;
   /** [n_experts, d_model, d_ff] */
   up: tf.Tensor3D;
   /** [n_experts, d_ff, d_model] */
   down: tf.Tensor3D;
-  /** One expert's three matrices, [d_model, d_ff] twice and [d_ff, d_model]. */
-  one(expert: number): { gate: tf.Tensor2D; up: tf.Tensor2D; down: tf.Tensor2D };
 }
 
 /** Where each assignment (token and slot) goes; an assignment's number is token · top_k + slot. */
@@ -58,13 +63,22 @@ const PRODUCT_OVERHEAD = 2e7;
  * @returns each assignment's output before weighting, [rows*top_k, d_model]
  */
 export function runExperts(x: tf.Tensor2D, plan: Dispatch, weights: ExpertWeights, taps: BlockTaps): tf.Tensor2D {
-  const nExperts = plan.counts.length;
-  const largest = plan.counts.reduce((a, b) => Math.max(a, b), 0);
-  const padding = nExperts * largest - plan.order.length;
-  const [, dModel, dFf] = weights.gate.shape;
-  // The wasm backend has no batched product: it would slice the stacked weights anew on every call.
-  const batched = padding * dModel * dFf < nExperts * PRODUCT_OVERHEAD && tf.getBackend() !== "wasm";
-  return tf.tidy(() => (batched ? expertsBatched : expertsLooped)(x, plan, weights, taps));
+  const { stacked } = weights;
+  return tf.tidy(() =>
+    stacked !== null && batchingPays(plan, stacked)
+      ? expertsBatched(x, plan, stacked, taps)
+      : expertsLooped(x, plan, weights, taps),
+  );
+}
+
+function batchingPays({ counts, order }: Dispatch, { gate }: ExpertStack): boolean {
+  const [nExperts, dModel, dFf] = gate.shape;
+  const padding = nExperts * largestOf(counts) - order.length;
+  return padding * dModel * dFf < nExperts * PRODUCT_OVERHEAD;
+}
+
+function largestOf(counts: Int32Array): number {
+  return counts.reduce((a, b) => Math.max(a, b), 0);
 }
 
 /** Expert by expert, on exactly its tokens: the plain form. */
@@ -87,10 +101,10 @@ export function expertsLooped(x: tf.Tensor2D, plan: Dispatch, weights: ExpertWei
  * All experts at once, each padded to the largest load: three large products instead of three for every expert.
  * The padding reads token 0; its results are never gathered, so they change neither outputs nor gradients.
  */
-export function expertsBatched(x: tf.Tensor2D, plan: Dispatch, weights: ExpertWeights, taps: BlockTaps): tf.Tensor2D {
+export function expertsBatched(x: tf.Tensor2D, plan: Dispatch, weights: ExpertStack, taps: BlockTaps): tf.Tensor2D {
   const { counts, starts, order, topK } = plan;
   const [nExperts, dModel, dFf] = weights.gate.shape;
-  const largest = counts.reduce((a, b) => Math.max(a, b), 0);
+  const largest = largestOf(counts);
   const token = new Int32Array(nExperts * largest);
   const place = new Int32Array(order.length);
   const padded = counts.map((_, e) => e * largest);

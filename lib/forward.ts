@@ -1,10 +1,12 @@
 import * as tf from "@tensorflow/tfjs";
 import type { ModelConfig } from "./config.ts";
+import type { Hooks } from "./hooks.ts";
 import { moe } from "./moe.ts";
 import { attention, causalMask, type KeyValues } from "./ops/attention.ts";
 import { layerNorm } from "./ops/layerNorm.ts";
 import { type RopeTables, rope, ropeTables } from "./ops/rope.ts";
-import { BlockTaps, type Taps } from "./taps.ts";
+import { BlockTaps, Taps } from "./taps.ts";
+import { checkTokens, type Tokens } from "./tokens.ts";
 import type { BlockWeights, Weights } from "./weights.ts";
 
 /** Keys and values of the tokens before this run, one entry a layer. */
@@ -56,6 +58,28 @@ export function unembed(x: tf.Tensor2D, weights: Weights, config: ModelConfig, t
     const scale = tapOrNull(taps, "ln_final.hook_scale");
     const normalized = taps.tap("ln_final.hook_normalized", layerNorm(x, weights.lnFinal, config.normEps, scale));
     return taps.tap<tf.Tensor2D>("logits", tf.matMul(normalized, weights.unembed));
+  });
+}
+
+/**
+ * Runs tokens after those that a key-value cache holds, and grows the cache.
+ * @returns logits of the last position, [batch, d_vocab]
+ * @throws RangeError for tokens that do not fit, and what hooks throw
+ */
+export function nextLogits(
+  tokens: Tokens,
+  weights: Weights,
+  config: ModelConfig,
+  kvCache: KvCache,
+  hooks: Hooks,
+): tf.Tensor2D {
+  const { ids, batch, pos } = checkTokens(tokens, config, kvCache.length);
+  const taps = new Taps(config, hooks, { batch, pos, past: kvCache.length });
+  return tf.tidy(() => {
+    const run = { config, batch, pos, taps, kvCache };
+    const x = residual(tf.tensor1d(ids, "int32"), weights, run, config.nLayers);
+    const last = pos === 1 ? x : x.reshape<tf.Tensor3D>([batch, pos, -1]).slice([0, pos - 1, 0], [-1, 1, -1]);
+    return unembed(last.reshape<tf.Tensor2D>([batch, -1]), weights, config, taps);
   });
 }
 

@@ -4,6 +4,7 @@ import type { Hooks } from "./hooks.ts";
 import type { MoeModel } from "./model.ts";
 import { hashUniform } from "./random.ts";
 import { checkSampling, type SamplingOptions, sampleToken } from "./sample.ts";
+import { checkTokens } from "./tokens.ts";
 
 export interface GenerateOptions extends SamplingOptions {
   /** Most tokens to generate; the context may end sooner. Default 50. */
@@ -30,18 +31,23 @@ export async function* generate(
 ): AsyncGenerator<number, void, undefined> {
   const { maxTokens = 50, seed = 1, stopIds = [], hooks = {} } = options;
   checkSampling(options);
+  checkTokens(prompt, model.config, 0);
+  if (!Number.isInteger(maxTokens) || maxTokens < 0)
+    throw new RangeError(`generate: maxTokens must be a whole number from 0, got ${maxTokens}`);
   const room = Math.min(maxTokens, model.config.nCtx - prompt.length);
+  if (room === 0) return;
   const kvCache: KvCache = { length: 0, layers: [] };
   try {
-    let next: ArrayLike<number> = prompt;
+    const decoder = await model.decoder();
+    let logits = model.extend(prompt, kvCache, hooks);
+    decoder.adopt(kvCache);
     for (let step = 0; step < room; step++) {
-      const logits = model.extend(next, kvCache, hooks);
       const values = await logits.data<"float32">();
       logits.dispose();
       const id = sampleToken(values, hashUniform(seed, step), options);
       if (stopIds.includes(id)) return;
       yield id;
-      next = [id];
+      if (step + 1 < room) logits = decoder.extend([id], kvCache, hooks);
     }
   } finally {
     tf.dispose(kvCache.layers.flatMap(({ keys, values }) => [keys, values]));

@@ -20,12 +20,13 @@ export {
   hookNames,
 } from "./hooks.ts";
 export { type ExpertLoad, loadPerExpert } from "./metrics/load.ts";
-export { type CacheOptions, MoeModel, type RunOptions, type Tokens } from "./model.ts";
+export { type CacheOptions, MoeModel, type RunOptions } from "./model.ts";
 export { parameterCounts, paramShapes } from "./params.ts";
 export type { SamplingOptions } from "./sample.ts";
 export { chatPrompt, dbrxTokenizer } from "./tokenizer/dbrx.ts";
 export { fromTokenizerJson } from "./tokenizer/huggingFace.ts";
 export type { ChatMessage, EncodeOptions, Tokenizer } from "./tokenizer/tokenizer.ts";
+export type { Tokens } from "./tokens.ts";
 export { attentionTrace, type Captured, expertActivations, routingTrace } from "./trace/capture.ts";
 export type { AttentionTrace, ExpertActivations, RoutingTrace, TokenPiece } from "./trace/record.ts";
 export { type TextLoss, textLoss } from "./train/evaluate.ts";

@@ -1,15 +1,14 @@
 import * as tf from "@tensorflow/tfjs";
 import { ActivationCache } from "./cache.ts";
 import { checkConfig, type ModelConfig } from "./config.ts";
+import { type Decoder, decoderOf } from "./decoder.ts";
 import { CheckpointError, listed } from "./errors.ts";
-import { type KvCache, residual, unembed } from "./forward.ts";
+import { type KvCache, nextLogits, residual, unembed } from "./forward.ts";
 import { type HookFn, type HookName, type Hooks, hookNames, matchHooks } from "./hooks.ts";
 import { paramShapes } from "./params.ts";
 import { Taps } from "./taps.ts";
+import { checkTokens, type Tokens } from "./tokens.ts";
 import { assembleWeights, type Weights } from "./weights.ts";
-
-/** One sequence of token ids, or several of the same length. */
-export type Tokens = ArrayLike<number> | readonly ArrayLike<number>[];
 
 export interface RunOptions {
   /** Run only the blocks before this one and return the residual stream; negative counts from the end. */
@@ -32,6 +31,7 @@ export class MoeModel {
   readonly weights: Weights;
   readonly #params: ReadonlyMap<string, tf.Tensor>;
   readonly #experts = new Map<string, tf.Tensor[]>();
+  #decoder: Promise<Decoder> | null = null;
 
   /**
    * @param params one tensor for each name of `paramShapes(config)`; the model owns them from here on
@@ -111,20 +111,20 @@ export class MoeModel {
    * @throws as {@link MoeModel.runWithHooks}
    */
   extend(tokens: Tokens, kvCache: KvCache, hooks: Hooks = {}): tf.Tensor2D {
-    const { ids, batch, pos } = checkTokens(tokens, this.config, kvCache.length);
-    const taps = new Taps(this.config, hooks, { batch, pos, past: kvCache.length });
-    return tf.tidy(() => {
-      const run = { config: this.config, batch, pos, taps, kvCache };
-      const x = residual(tf.tensor1d(ids, "int32"), this.weights, run, this.config.nLayers);
-      const last = x.reshape<tf.Tensor3D>([batch, pos, -1]).slice([0, pos - 1, 0], [-1, 1, -1]);
-      return unembed(last.reshape<tf.Tensor2D>([batch, -1]), this.weights, this.config, taps);
-    });
+    return nextLogits(tokens, this.weights, this.config, kvCache, hooks);
+  }
+
+  /** What runs single tokens fastest for this model; made at the first call, let go with the model. */
+  decoder(): Promise<Decoder> {
+    this.#decoder ??= decoderOf(this);
+    return this.#decoder;
   }
 
   /** Lets go of the weights. */
   dispose(): void {
     tf.dispose([...this.#params.values(), ...this.#experts.values()].flat());
     this.#experts.clear();
+    void this.#decoder?.then((decoder) => decoder.dispose());
   }
 
   /** One expert's matrix; on `tensorflow` it shares memory with the stack of all experts. Made once, kept. */
@@ -144,29 +144,4 @@ function blocksToRun(stopAtLayer: number | undefined, nLayers: number): number {
   if (!Number.isInteger(stop) || stop < 0 || stop > nLayers)
     throw new RangeError(`run: stopAtLayer must be from ${-nLayers} to ${nLayers}, got ${stopAtLayer}`);
   return stop;
-}
-
-/** Token ids as one flat array, checked. */
-function checkTokens(
-  tokens: Tokens,
-  config: ModelConfig,
-  past: number,
-): { ids: Int32Array; batch: number; pos: number } {
-  const rows = (typeof tokens[0] === "number" ? [tokens] : tokens) as readonly ArrayLike<number>[];
-  const pos = rows[0]?.length ?? 0;
-  if (pos === 0) throw new RangeError("run: tokens must hold at least one id, got none");
-  if (past + pos > config.nCtx)
-    throw new RangeError(`run: a sequence must be at most ${config.nCtx} tokens long (nCtx), got ${past + pos}`);
-  const ids = new Int32Array(rows.length * pos);
-  for (const [b, row] of rows.entries()) {
-    if (row.length !== pos)
-      throw new RangeError(`run: sequences must have the same length (${pos}, the first one's), got ${row.length}`);
-    for (let p = 0; p < pos; p++) {
-      const id = row[p]!;
-      if (!Number.isInteger(id) || id < 0 || id >= config.dVocab)
-        throw new RangeError(`run: a token id must be a whole number from 0 to ${config.dVocab - 1}, got ${id}`);
-      ids[b * pos + p] = id;
-    }
-  }
-  return { ids, batch: rows.length, pos };
 }

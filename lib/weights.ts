@@ -25,7 +25,8 @@ export interface Weights {
 
 /**
  * The weights that the forward pass reads, by role.
- * @param params one tensor (or variable) for each name of `paramShapes(config)`
+ * @param params one tensor (or variable) for each name of `paramShapes(config)`; the stacks of experts may be missing,
+ * and then experts run one by one
  * @param expert one expert's matrix out of a stack, [n_experts, …]; called when experts run one by one
  */
 export function assembleWeights(
@@ -48,9 +49,7 @@ export function assembleWeights(
       mlp: {
         router: param(`blocks.${l}.mlp.W_router`),
         experts: {
-          gate: param(gate),
-          up: param(up),
-          down: param(down),
+          stacked: params.has(gate) ? { gate: param(gate), up: param(up), down: param(down) } : null,
           one: (e) => ({ gate: expert(gate, e), up: expert(up, e), down: expert(down, e) }),
         },
       },

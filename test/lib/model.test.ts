@@ -99,7 +99,7 @@ describe("MoeModel", () => {
     const { logits, cache } = dense.runWithCache(TOKENS, { names: "blocks.0.*" });
     const x = cache.get("blocks.0.ln2.hook_normalized").reshape([12, TINY.dModel]);
     const probs = tf.softmax(tf.matMul(x, dense.weights.blocks[0]!.mlp.router));
-    const { gate, up, down } = dense.weights.blocks[0]!.mlp.experts;
+    const { gate, up, down } = dense.weights.blocks[0]!.mlp.experts.stacked!;
     const mixed = tf.addN(
       Array.from({ length: TINY.mlp.nExperts }, (_, e) => {
         const one = (stack: tf.Tensor3D): tf.Tensor2D => stack.slice([e, 0, 0], [1, -1, -1]).squeeze([0]);
