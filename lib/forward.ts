@@ -78,8 +78,8 @@ export function nextLogits(
   return tf.tidy(() => {
     const run = { config, batch, pos, taps, kvCache };
     const x = residual(tf.tensor1d(ids, "int32"), weights, run, config.nLayers);
-    const last = pos === 1 ? x : x.reshape<tf.Tensor3D>([batch, pos, -1]).slice([0, pos - 1, 0], [-1, 1, -1]);
-    return unembed(last.reshape<tf.Tensor2D>([batch, -1]), weights, config, taps);
+    const logits = unembed(x, weights, config, taps).reshape<tf.Tensor3D>([batch, pos, -1]);
+    return logits.slice([0, pos - 1, 0], [-1, 1, -1]).reshape([batch, -1]);
   });
 }
 
