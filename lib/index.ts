@@ -21,6 +21,7 @@ export {
 } from "./hooks.ts";
 export { type ExpertLoad, loadPerExpert } from "./metrics/load.ts";
 export { type CacheOptions, MoeModel, type RunOptions } from "./model.ts";
+export { type NextTokenLoss, nextTokenLoss } from "./nextTokenLoss.ts";
 export { parameterCounts, paramShapes } from "./params.ts";
 export type { SamplingOptions } from "./sample.ts";
 export { chatPrompt, dbrxTokenizer } from "./tokenizer/dbrx.ts";
