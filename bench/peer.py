@@ -13,7 +13,6 @@ on standard output, so that a driver can interleave its own runs with these. Tim
     {"cmd": "decode", "ids": [[5, 17]], "n": 64}
         -> {"prefill", "seconds", "ids"}; greedy: one token from the prefill, then n more, one at a time through the
            key-value cache, which "seconds" is the time of
-    {"cmd": "generate", "ids": [[5, 17]], "n": 64} -> the same through model.generate, the usual way, which costs more
     {"cmd": "gemm", "size": 2048} -> {"gflops"}; the best of five products of square matrices
     {"cmd": "versions"} -> {"python", "torch", "transformers", "threads", "parameters"}
 Every answer also holds "rss", the most memory that the process has taken, in bytes. A line that cannot be answered
@@ -126,16 +125,6 @@ class Peer:
         self.chosen.clear()
         return {"prefill": prefill, "seconds": seconds, "ids": torch.cat(made, 1).tolist()}
 
-    def generate(self, ids, n=64):
-        tokens = torch.tensor(ids)
-        times = []
-        for count in (1, n + 1):
-            start = time.perf_counter()
-            output = self.model.generate(tokens, min_new_tokens=count, max_new_tokens=count, do_sample=False)
-            times.append(time.perf_counter() - start)
-        self.chosen.clear()
-        return {"prefill": times[0], "seconds": times[1] - times[0], "ids": output[:, tokens.shape[1] :].tolist()}
-
     def gemm(self, size=2048):
         a, b = torch.randn(size, size), torch.randn(size, size)
         best = float("inf")
@@ -155,7 +144,7 @@ class Peer:
 def serve(args):
     torch.set_num_threads(args.threads)
     peer = Peer(load(args.folder))
-    commands = {"prefill", "decode", "generate", "gemm", "versions"}
+    commands = {"prefill", "decode", "gemm", "versions"}
     with torch.inference_mode():
         for line in sys.stdin:
             try:
