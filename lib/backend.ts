@@ -95,14 +95,17 @@ export async function loadBackend(name: BackendName): Promise<void> {
 }
 
 /**
- * Makes a backend current: the given one, else the one that MOESCOPE_BACKEND names, else the first that loads.
+ * Makes a backend current: the given one, else the one that was chosen before, else the one that MOESCOPE_BACKEND names,
+ * else the first that loads.
  * @returns the backend's name
  * @throws ConfigError for a name that is none of the three, and for a chosen backend that does not load
  * @example await useBackend() // "tensorflow" where tfjs-node is installed, else "wasm"
  */
 export async function useBackend(name?: BackendName): Promise<BackendName> {
-  const forced = process.env["MOESCOPE_BACKEND"];
   if (name !== undefined) return select(checkName("useBackend", name));
+  const chosen = BACKENDS.find((backend) => backend === engine.backendName && loaded.has(backend));
+  if (chosen !== undefined) return chosen;
+  const forced = process.env["MOESCOPE_BACKEND"];
   if (forced) return select(checkName("MOESCOPE_BACKEND", forced));
   try {
     return await select("tensorflow");

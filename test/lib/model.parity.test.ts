@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import type * as tf from "@tensorflow/tfjs";
+import * as tf from "@tensorflow/tfjs";
 import { beforeAll, describe, expect, test } from "vitest";
 import { type BackendName, useBackend } from "../../lib/backend.ts";
 import type { Checkpoint } from "../../lib/checkpoint/checkpoint.ts";
@@ -50,6 +50,7 @@ describe.each(BACKENDS)("on %s", (backend) => {
     beforeAll(async () => {
       await useBackend(backend);
       model = await loadModel(join(GOLDEN, name));
+      expect(tf.getBackend()).toBe(backend);
       values = await openFolder(join(GOLDEN, `${name}.values.safetensors`));
       return async () => {
         model.dispose();
