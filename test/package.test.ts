@@ -51,6 +51,8 @@ describe("dependencies", () => {
       "@tensorflow/tfjs-backend-wasm",
       "d3",
       "dejavu-fonts-ttf",
+      "hyparquet",
+      "hyparquet-writer",
       "plotly.js-cartesian-dist-min",
       "tiktoken",
       "tslab",
