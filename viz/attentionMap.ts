@@ -3,7 +3,7 @@ import type { AttentionTrace } from "../lib/trace/record.ts";
 import { themed } from "./colors.ts";
 import type { Block } from "./contract.ts";
 import { Figure } from "./figure.ts";
-import { percent, probability } from "./format.ts";
+import { percent, probability, quoted } from "./format.ts";
 import { frame, HATCH, MONO, rampLegend, TOP } from "./frame.ts";
 import { tableOf } from "./html.ts";
 import { drawMarks, type Mark, MOST_OUTLINES, scaleFills, scaleStep } from "./marks.ts";
@@ -144,7 +144,7 @@ function describe(data: AttentionMapData, tokens: readonly Token[]): string {
   for (let q = 0, at = 0; q < data.nTokens; q++) for (let k = 0; k <= q; k++) drawn[k]! += data.weights[at++]!;
   const k = drawn.indexOf(drawn.reduce((most, x) => Math.max(most, x)));
   const mean = drawn[k]! / (data.nTokens - k);
-  return `Most looked at: position ${data.start + k}, ${tokens[k]!.string}, with a mean weight of ${probability(mean)}.`;
+  return `Most looked at: position ${data.start + k}, ${quoted(tokens[k]!.string)}, with a mean weight of ${probability(mean)}.`;
 }
 
 interface Layout {

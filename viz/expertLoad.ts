@@ -61,7 +61,8 @@ export function expertLoad(load: ExpertLoad, options: ExpertLoadOptions = {}): F
     caption:
       `A bar is an expert's share of the ${count(nTokens * topK)} assignments (token and slot) of a layer. Dashed line: uniform, 1/${nExperts}. ` +
       `Band: 95 % of experts would lie in it if each token drew its ${topK} uniformly and on its own; about one expert in twenty ` +
-      "falls outside by chance alone, and neighbouring tokens are not independent.",
+      "falls outside by chance alone, and neighbouring tokens are not independent. Effective: exp of the load's entropy; " +
+      "CV: standard deviation over mean.",
     svg: frame({ title, subtitle, description, height: layout.height, body: draw(data, layout, stats) }),
     table: tableOf(["layer", "expert", "assignments", "share", "against uniform"], layers.length * nExperts, (i) => {
       const [row, expert] = [Math.floor(i / nExperts), i % nExperts];
@@ -115,8 +116,13 @@ function verdict(value: number, { low, high }: ExpertLoadData["uniform"]): strin
 function describe({ effective, variation, nExperts }: ExpertLoad, row: number, shares: Float64Array): string {
   const top = shares.indexOf(Math.max(...shares));
   const unused = shares.filter((s) => s === 0).length;
-  const dead = unused === 0 ? "" : `, ${unused} unused`;
-  return `busiest ${top} (${percent(shares[top]!)}), effective ${real(effective[row]!)} of ${nExperts}, variation ${real(variation[row]!)}${dead}`;
+  const parts = [
+    `busiest ${top}: ${percent(shares[top]!)}`,
+    `effective ${real(effective[row]!)} of ${nExperts}`,
+    `CV ${variation[row]!.toFixed(2)}`,
+    ...(unused === 0 ? [] : [`${unused} unused`]),
+  ];
+  return parts.join(" · ");
 }
 
 interface Layout {

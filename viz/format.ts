@@ -22,3 +22,10 @@ export function real(value: number): string {
 export function count(value: number): string {
   return value.toLocaleString("en-US");
 }
+
+const RIGHT_TO_LEFT = /[\p{Script=Hebrew}\p{Script=Arabic}\p{Script=Syriac}\p{Script=Thaana}\p{Script=Nko}]/u;
+
+/** A token inside a sentence: in quotes, and isolated where it would turn the words around it. */
+export function quoted(token: string): string {
+  return RIGHT_TO_LEFT.test(token) ? `“\u2068${token}\u2069”` : `“${token}”`;
+}

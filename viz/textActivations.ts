@@ -3,7 +3,7 @@ import type { ExpertActivations } from "../lib/trace/record.ts";
 import { themed } from "./colors.ts";
 import type { Block } from "./contract.ts";
 import { Figure } from "./figure.ts";
-import { count, percent, real } from "./format.ts";
+import { count, percent, quoted, real } from "./format.ts";
 import { frame, HATCH, MARGIN, MONO, TOP, WIDTH } from "./frame.ts";
 import { tableOf } from "./html.ts";
 import { checkFinite, maybePositive, maybeWhole, maybeWindow, type WindowOptions, windowText } from "./options.ts";
@@ -140,7 +140,7 @@ function titleOf(layer: number, expert: number, neuron: number): string {
 function describe(data: TextActivationsData, tokens: readonly Token[], served: readonly number[]): string {
   if (served.length === 0) return "No token of this text was routed to the expert.";
   const top = served.reduce((best, t) => (Math.abs(data.values[t]!) > Math.abs(data.values[best]!) ? t : best));
-  return `Largest: ${real(data.values[top]!)} at position ${data.start + top}, ${tokens[top]!.string}.`;
+  return `Largest: ${real(data.values[top]!)} at position ${data.start + top}, ${quoted(tokens[top]!.string)}.`;
 }
 
 interface Layout {

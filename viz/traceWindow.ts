@@ -1,4 +1,4 @@
-import { listed } from "../lib/errors.ts";
+import { listed, ShapeError } from "../lib/errors.ts";
 import type { RoutingTrace } from "../lib/trace/record.ts";
 import { maybeWhole, maybeWindow, type WindowOptions, windowText } from "./options.ts";
 import { showId, showToken, type Token } from "./tokens.ts";
@@ -24,7 +24,8 @@ export interface TraceWindow {
 /**
  * Finds a window in a trace.
  * @param most tokens that the view can hold
- * @throws RangeError for a sequence or a window that does not exist, or one beyond the budget
+ * @throws RangeError for a sequence or a window that does not exist, or one beyond the budget; ShapeError for a trace whose
+ * arrays do not fit together
  */
 export function traceWindow(
   where: string,
@@ -32,6 +33,7 @@ export function traceWindow(
   options: TraceWindowOptions,
   most: number,
 ): TraceWindow {
+  checkTrace(where, trace);
   const nSequences = trace.sequenceOffsets.length - 1;
   const sequence = maybeWhole(where, "sequence", options.sequence, 0, Math.max(0, nSequences - 1), 0);
   const [from, to] = [trace.sequenceOffsets[sequence] ?? 0, trace.sequenceOffsets[sequence + 1] ?? 0];
@@ -49,6 +51,21 @@ export function traceWindow(
     tokens,
     text: nSequences > 1 ? `${text}, sequence ${sequence} of ${nSequences}` : text,
   };
+}
+
+function checkTrace(where: string, trace: RoutingTrace): void {
+  const { tokenIds, layers, topK, nExperts, expertIndices, expertWeights, routerProbs } = trace;
+  const arrays = [
+    { name: "expertIndices", array: expertIndices, axis: "top_k", size: topK },
+    { name: "expertWeights", array: expertWeights, axis: "top_k", size: topK },
+    { name: "routerProbs", array: routerProbs, axis: "n_experts", size: nExperts },
+  ];
+  if (layers.length === 0) throw new ShapeError(`${where}: trace.layers must hold at least one layer, got none`);
+  for (const { name, array, axis, size } of arrays) {
+    if (array === null || array.length === tokenIds.length * layers.length * size) continue;
+    const declared = `[n_tokens, n_layers, ${axis}] = [${tokenIds.length}, ${layers.length}, ${size}]`;
+    throw new ShapeError(`${where}: trace.${name} must be ${declared}, got ${array.length} numbers`);
+  }
 }
 
 /**

@@ -1,3 +1,4 @@
+import { ShapeError } from "../errors.ts";
 import type { RoutingTrace } from "../trace/record.ts";
 
 /** How the assignments of a text (token and slot) fall on the experts of each layer. */
@@ -25,7 +26,7 @@ export interface ExpertLoad {
 
 /**
  * Counts how often each expert is chosen in each layer.
- * @throws RangeError for a trace without tokens or with an expert it does not have
+ * @throws RangeError for a trace without tokens or with an expert it does not have; ShapeError for one of another size
  * @example loadPerExpert(trace).share // Float64Array, [n_layers, n_experts]
  */
 export function loadPerExpert(trace: RoutingTrace): ExpertLoad {
@@ -33,6 +34,10 @@ export function loadPerExpert(trace: RoutingTrace): ExpertLoad {
   const nTokens = trace.tokenIds.length;
   if (nTokens === 0) throw new RangeError("loadPerExpert: the trace must hold at least one token, got none");
   const rows = layers.length;
+  if (rows === 0 || expertIndices.length !== nTokens * rows * topK) {
+    const declared = `[n_tokens, n_layers, top_k] = [${nTokens}, ${rows}, ${topK}]`;
+    throw new ShapeError(`loadPerExpert: expertIndices must be ${declared}, got ${expertIndices.length} numbers`);
+  }
   const counts = new Uint32Array(rows * nExperts);
   for (let i = 0; i < expertIndices.length; i++) {
     const expert = expertIndices[i]!;

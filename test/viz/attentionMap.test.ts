@@ -1,11 +1,11 @@
 import { describe, expect, test } from "vitest";
 import { ShapeError } from "../../lib/errors.ts";
 import { attentionMap } from "../../viz/attentionMap.ts";
-import { ATTENTION, piece } from "./samples.ts";
+import { ATTENTION, byLine, piece } from "./samples.ts";
 
 describe("attentionMap", () => {
   test("draws one head of three tokens", async () => {
-    await expect(attentionMap(ATTENTION, { head: 1 }).svg).toMatchFileSnapshot("snapshots/attentionMap.svg");
+    await expect(byLine(attentionMap(ATTENTION, { head: 1 }).svg)).toMatchFileSnapshot("snapshots/attentionMap.svg");
   });
 
   test("keeps the lower triangle of the asked-for head", () => {
@@ -31,7 +31,7 @@ describe("attentionMap", () => {
 
   test("says which token is looked at most", () => {
     expect(attentionMap(ATTENTION, { head: 1 }).text).toContain(
-      "Most looked at: position 0, <s>, with a mean weight of 0.750.",
+      "Most looked at: position 0, “<s>”, with a mean weight of 0.750.",
     );
   });
 

@@ -1,13 +1,13 @@
 import { describe, expect, test } from "vitest";
 import { loadPerExpert } from "../../lib/metrics/load.ts";
 import { expertLoad } from "../../viz/expertLoad.ts";
-import { largeTrace, SMALL } from "./samples.ts";
+import { byLine, largeTrace, SMALL } from "./samples.ts";
 
 const LOAD = loadPerExpert(SMALL);
 
 describe("expertLoad", () => {
   test("draws two layers side by side", async () => {
-    await expect(expertLoad(LOAD).svg).toMatchFileSnapshot("snapshots/expertLoad.svg");
+    await expect(byLine(expertLoad(LOAD).svg)).toMatchFileSnapshot("snapshots/expertLoad.svg");
   });
 
   test("shares sum to one in each layer", () => {
@@ -26,8 +26,7 @@ describe("expertLoad", () => {
     const figure = expertLoad(LOAD, { layer: 2 });
     expect(figure.title).toBe("Load of each expert in layer 2");
     expect(figure.data.layers).toEqual([2]);
-    expect(figure.text).toContain("Layer 2: busiest 1 (50.0 %), effective 2.75 of 4");
-    expect(figure.text).toContain("1 unused");
+    expect(figure.text).toContain("Layer 2: busiest 1: 50.0 % · effective 2.75 of 4 · CV 0.75 · 1 unused");
   });
 
   test("tells bars outside the band from those inside", () => {

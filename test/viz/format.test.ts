@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { count, percent, probability, real } from "../../viz/format.ts";
+import { count, percent, probability, quoted, real } from "../../viz/format.ts";
 
 test.each([
   [0, "0.000"],
@@ -27,4 +27,9 @@ test.each([
 test("writes shares and counts", () => {
   expect(percent(0.0625)).toBe("6.3 %");
   expect(count(2048)).toBe("2,048");
+});
+
+test("quotes a token, and isolates one that runs from right to left", () => {
+  expect(quoted("the")).toBe("“the”");
+  expect(quoted("שלום")).toBe("“\u2068שלום\u2069”");
 });

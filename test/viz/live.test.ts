@@ -55,8 +55,11 @@ async function tip(page: Page): Promise<string | null> {
   return (await shown.count()) === 0 ? null : (await shown.innerText()).replaceAll(/\s+/g, " ").trim();
 }
 
+/** The colour of the title. The expression is text, since types of the page have no place in a test. */
 function ink(page: Page): Promise<string> {
-  return page.locator("figure .title").evaluate((title) => getComputedStyle(title).fill);
+  return page.evaluate(
+    'getComputedStyle(document.querySelector("figure > div").shadowRoot.querySelector(".title")).fill',
+  );
 }
 
 const FIGURES: Record<string, { figure: () => Figure; x: number; y: number; says: string }> = {

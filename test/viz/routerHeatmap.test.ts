@@ -1,10 +1,10 @@
 import { describe, expect, test } from "vitest";
 import { routerHeatmap } from "../../viz/routerHeatmap.ts";
-import { largeTrace, SMALL } from "./samples.ts";
+import { byLine, largeTrace, SMALL } from "./samples.ts";
 
 describe("routerHeatmap", () => {
   test("draws one layer of three tokens", async () => {
-    await expect(routerHeatmap(SMALL, { layer: 2 }).svg).toMatchFileSnapshot("snapshots/routerHeatmap.svg");
+    await expect(byLine(routerHeatmap(SMALL, { layer: 2 }).svg)).toMatchFileSnapshot("snapshots/routerHeatmap.svg");
   });
 
   test("takes the layer by its number in the model", () => {

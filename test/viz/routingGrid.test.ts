@@ -1,15 +1,15 @@
 import { describe, expect, test } from "vitest";
 import { routingGrid } from "../../viz/routingGrid.ts";
-import { largeTrace, SMALL } from "./samples.ts";
+import { byLine, largeTrace, SMALL } from "./samples.ts";
 
 describe("routingGrid", () => {
   test("draws three tokens through two layers", async () => {
-    await expect(routingGrid(SMALL).svg).toMatchFileSnapshot("snapshots/routingGrid.svg");
+    await expect(byLine(routingGrid(SMALL).svg)).toMatchFileSnapshot("snapshots/routingGrid.svg");
   });
 
   test("maps more than sixteen experts by position", async () => {
     const sparse = { ...SMALL, nExperts: 64, expertIndices: SMALL.expertIndices.map((e) => e * 21), routerProbs: null };
-    await expect(routingGrid(sparse).svg).toMatchFileSnapshot("snapshots/routingGridMap.svg");
+    await expect(byLine(routingGrid(sparse).svg)).toMatchFileSnapshot("snapshots/routingGridMap.svg");
   });
 
   test("says how even the load is, beside the uniform share", () => {
@@ -85,7 +85,7 @@ describe("routingGrid", () => {
   test("refuses what no trace should hold", () => {
     const wrongExpert = { ...SMALL, expertIndices: SMALL.expertIndices.with(3, 4) };
     const wrongWeight = { ...SMALL, expertWeights: SMALL.expertWeights!.with(2, Number.NaN) };
-    const empty = { ...SMALL, tokenIds: new Int32Array(0), sequenceOffsets: Int32Array.from([0, 0]) };
+    const empty = { ...SMALL, sequenceOffsets: Int32Array.from([0, 0, 3]) };
     expect(() => routingGrid(wrongExpert)).toThrow("routingGrid: expert must be below nExperts (4), got 4");
     expect(() => routingGrid(wrongWeight)).toThrow(
       "routingGrid: expert weights must be finite, got NaN at 2 of the window",

@@ -72,6 +72,11 @@ export const ACTIVATIONS: ExpertActivations = {
   ]),
 };
 
+/** A picture with a line for each element, so that a changed snapshot shows what changed. */
+export function byLine(svg: string): string {
+  return `${svg.replaceAll("><", ">\n<")}\n`;
+}
+
 /** Numbers in [0, 1) that are the same in every run. */
 export function seeded(seed: number): () => number {
   let state = seed;

@@ -1,11 +1,11 @@
 import { describe, expect, test } from "vitest";
 import { shadeOf } from "../../viz/shade.ts";
 import { textActivations } from "../../viz/textActivations.ts";
-import { ACTIVATIONS } from "./samples.ts";
+import { ACTIVATIONS, byLine } from "./samples.ts";
 
 describe("textActivations", () => {
   test("draws a text with two computed tokens", async () => {
-    await expect(textActivations(ACTIVATIONS, { chance: 0.25 }).svg).toMatchFileSnapshot(
+    await expect(byLine(textActivations(ACTIVATIONS, { chance: 0.25 }).svg)).toMatchFileSnapshot(
       "snapshots/textActivations.svg",
     );
   });
@@ -27,7 +27,7 @@ describe("textActivations", () => {
     const figure = textActivations(ACTIVATIONS, { neuron: 2, chance: 0.25 });
     expect(figure.text).toBe(
       "Layer 1, expert 7, neuron 2: its value on each token: 4 tokens; routed to this expert: 2 = 50.0 %, by chance 25.0 %. " +
-        "Largest: −3 at position 3, 三.",
+        "Largest: −3 at position 3, “三”.",
     );
   });
 

@@ -1,5 +1,5 @@
 import type { AttentionMapLive } from "../contract.ts";
-import { probability } from "../format.ts";
+import { probability, quoted } from "../format.ts";
 import { rectPath } from "../svg.ts";
 import { unpack } from "../unpack.ts";
 import type { Shape, View } from "./stage.ts";
@@ -8,7 +8,7 @@ import type { Shape, View } from "./stage.ts";
 export function attentionMap(live: AttentionMapLive): View {
   const weights = unpack(live.weights);
   const square = live.blocks[0]!;
-  const name = (position: number): string => `${live.start + position} “${live.tokens[position]}”`;
+  const name = (position: number): string => `${live.start + position} ${quoted(live.tokens[position]!)}`;
   const rowOf = (q: number): Float64Array => weights.subarray((q * (q + 1)) / 2, ((q + 1) * (q + 2)) / 2);
   return {
     dims: true,

@@ -1,5 +1,5 @@
 import type { RouterHeatmapLive } from "../contract.ts";
-import { probability, real } from "../format.ts";
+import { probability, quoted, real } from "../format.ts";
 import { rectPath } from "../svg.ts";
 import { unpack } from "../unpack.ts";
 import type { View } from "./stage.ts";
@@ -20,7 +20,7 @@ export function routerHeatmap(live: RouterHeatmapLive): View {
       const mine = [...chosen.subarray(row * topK, (row + 1) * topK)];
       const rank = p.filter((other) => other > p[expert]!).length + 1;
       return {
-        head: `${live.start + row} “${tokens[row]}”`,
+        head: `${live.start + row} ${quoted(tokens[row]!)}`,
         lines: [
           {
             name: `expert ${expert}, rank ${rank}${mine.includes(expert) ? ", chosen" : ""}`,

@@ -1,6 +1,6 @@
 import { cellRects } from "../cell.ts";
 import type { RoutingGridLive } from "../contract.ts";
-import { percent, probability } from "../format.ts";
+import { percent, probability, quoted } from "../format.ts";
 import { rectPath } from "../svg.ts";
 import { unpack } from "../unpack.ts";
 import type { Cell, Shape, View } from "./stage.ts";
@@ -41,7 +41,7 @@ export function routingGrid(live: RoutingGridLive): View {
       let uses = 0;
       for (let t = 0; t < tokens.length; t++) if (experts(t, row).includes(expert)) uses += 1;
       return {
-        head: `${live.start + column} “${tokens[column]}”, layer ${layers[row]}`,
+        head: `${live.start + column} ${quoted(tokens[column]!)}, layer ${layers[row]}`,
         lines: [
           ...Array.from(chosen, (e, k) => ({
             name: `expert ${e}`,

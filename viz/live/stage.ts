@@ -88,11 +88,10 @@ export function stage(host: HTMLElement, svg: SVGSVGElement, blocks: readonly Bl
     const shapes = cell === null ? [] : view.light(cell);
     box.classList.toggle("dim", view.dims === true && shapes.length > 0);
     if (cell === null) return;
-    const [x, y, width, height] = cellBox(blocks, cell);
-    for (const shape of [...shapes, { d: rectPath(x, y, width, height), stroke: "var(--accent)" }])
-      overlay.append(drawn(shape));
+    const at = cellBox(blocks, cell);
+    for (const shape of [...shapes, { d: rectPath(...at), stroke: "var(--accent)" }]) overlay.append(drawn(shape));
     fillTip(tip, view.read(cell), pinned);
-    placeTip(tip, box, svg, x, y, width, height);
+    placeTip(tip, host.parentElement ?? host, box, svg, at);
   };
   const say = (): void => {
     if (cell === null) return;

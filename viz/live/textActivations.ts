@@ -1,5 +1,5 @@
 import type { TextActivationsLive } from "../contract.ts";
-import { real } from "../format.ts";
+import { quoted, real } from "../format.ts";
 import { shadeOf } from "../shade.ts";
 import { unpack } from "../unpack.ts";
 import { make } from "./make.ts";
@@ -36,7 +36,7 @@ export function textActivations(live: TextActivationsLive): View {
   return {
     read({ column }) {
       const i = place.get(column);
-      const head = `${live.start + column} “${live.tokens[column]}”`;
+      const head = `${live.start + column} ${quoted(live.tokens[column]!)}`;
       if (i === undefined)
         return { head, lines: [{ name: "not computed", value: `not routed to expert ${live.expert}` }] };
       const strongest = live.neurons

@@ -32,22 +32,25 @@ export function fillTip(tip: HTMLElement, { head, lines }: Reading, pinned: bool
   tip.replaceChildren(make("b", "", pinned ? `${head} (kept)` : head), table);
 }
 
-/** Beside the cell, inside the figure: a notebook cuts what stands out of its output. */
+/**
+ * Puts the tooltip beside a cell, inside the figure: a notebook cuts what stands out of its output.
+ * @param box the stage, from whose corner the tooltip is placed
+ * @param cell x, y, width and height in the picture's pixels
+ */
 export function placeTip(
   tip: HTMLElement,
-  box: HTMLElement,
+  figure: Element,
+  box: Element,
   svg: SVGSVGElement,
-  x: number,
-  y: number,
-  width: number,
-  height: number,
+  cell: readonly number[],
 ): void {
-  const seen = svg.getBoundingClientRect();
-  const outer = box.getBoundingClientRect();
+  const [x, y, width, height] = cell as [number, number, number, number];
+  const [seen, outer] = [svg.getBoundingClientRect(), box.getBoundingClientRect()];
   const scale = seen.width / svg.viewBox.baseVal.width;
   const left = seen.left - outer.left + (x + width) * scale + 8;
   const top = seen.top - outer.top + (y + height) * scale + 8;
+  const lowest = figure.getBoundingClientRect().bottom - outer.top - tip.offsetHeight;
   const flipped = left + tip.offsetWidth > outer.width ? left - width * scale - tip.offsetWidth - 16 : left;
   tip.style.left = `${Math.max(0, flipped)}px`;
-  tip.style.top = `${Math.max(0, Math.min(top, outer.height - tip.offsetHeight))}px`;
+  tip.style.top = `${Math.max(0, Math.min(top, lowest))}px`;
 }

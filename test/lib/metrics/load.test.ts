@@ -56,6 +56,13 @@ describe("loadPerExpert", () => {
     expect(uniform).toMatchObject({ low: given.low, high: given.high });
   });
 
+  test("refuses a trace whose arrays do not fit together", () => {
+    const short = { ...traceOf({ nExperts: 4, topK: 2, layers: [0], indices: [0, 1, 2, 3] }), topK: 3 };
+    expect(() => loadPerExpert(short)).toThrow(
+      "loadPerExpert: expertIndices must be [n_tokens, n_layers, top_k] = [2, 1, 3], got 4 numbers",
+    );
+  });
+
   test("refuses a trace without tokens and an expert that does not exist", () => {
     expect(() => loadPerExpert(traceOf({ nExperts: 4, topK: 1, layers: [0], indices: [] }))).toThrow(
       "loadPerExpert: the trace must hold at least one token, got none",
