@@ -9,6 +9,9 @@ import { ConfigError, shown } from "./errors.ts";
  */
 export type Gating = { kind: "softmaxThenTopK"; normalize: number | null } | { kind: "topKThenSoftmax" };
 
+/** `geluTanh` is the tanh approximation of GELU. */
+export type Activation = "silu" | "gelu" | "geluTanh";
+
 /** The sparse MLP of a block: routed experts, each a gated linear unit. */
 export interface MoeConfig {
   kind: "moe";
@@ -16,12 +19,17 @@ export interface MoeConfig {
   topK: number;
   /** Hidden width of one expert. */
   dFf: number;
+  /** What the gate projection goes through. */
+  activation: Activation;
   gating: Gating;
   /** Weight of the load-balancing loss that the model was, or is to be, trained with. */
   loadBalanceWeight: number;
 }
 
-/** A model in the field's terms, whatever the family's own configuration calls them. */
+/**
+ * A model in the field's terms, whatever the family's own configuration calls them: a decoder of pre-norm blocks. The
+ * optional fields are what some families do differently; a field that is absent stands for the plain form.
+ */
 export interface ModelConfig {
   family: string;
   nLayers: number;
@@ -32,13 +40,35 @@ export interface ModelConfig {
   dVocab: number;
   /** Longest sequence in tokens. */
   nCtx: number;
+  norm: "layerNorm" | "rmsNorm";
   normEps: number;
   ropeBase: number;
   /** Queries, keys and values are clamped to ±this before they are split and rotated; null: no clamp. */
   clipQkv: number | null;
   mlp: MoeConfig;
+  /** What scores are multiplied by. Absent: 1/sqrt(dHead). */
+  attentionScale?: number;
+  /** Scores are bent to within ±this: cap · tanh(score / cap), before the mask. */
+  attentionSoftcap?: number;
+  /** Queries and keys are normalised (RMS) before they are rotated: over each head, or over all heads together. */
+  qkNorm?: "head" | "full";
+  /** What a block adds to the residual stream is normalised once more before it is added. */
+  postNorms?: boolean;
+  /** Factors on the embeddings, on what each block adds to the residual stream, and on the logits. Absent: 1. */
+  embeddingScale?: number;
+  residualScale?: number;
+  logitScale?: number;
+  /** The unembedding is the embedding, turned. */
+  tiedEmbeddings?: boolean;
 }
 
+const OPTIONAL_FACTORS = [
+  "attentionScale",
+  "attentionSoftcap",
+  "embeddingScale",
+  "residualScale",
+  "logitScale",
+] as const;
 const COUNTS = ["nLayers", "dModel", "nHeads", "nKvHeads", "dHead", "dVocab", "nCtx"] as const;
 
 /** Largest size of one axis that is believed: beyond it a config is damaged, and products would lose exactness. */
@@ -66,6 +96,7 @@ export function checkConfig(config: ModelConfig): ModelConfig {
     throw new ConfigError(`config: dHead must be even, since RoPE turns pairs, got ${config.dHead}`);
   checkPositive("normEps", config.normEps);
   checkPositive("ropeBase", config.ropeBase);
+  for (const field of OPTIONAL_FACTORS) if (config[field] !== undefined) checkPositive(field, config[field]);
   if (config.clipQkv !== null) checkPositive("clipQkv", config.clipQkv);
   const { mlp } = config;
   checkCount("mlp.nExperts", mlp.nExperts);

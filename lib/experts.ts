@@ -1,9 +1,11 @@
 import * as tf from "@tensorflow/tfjs";
-import { swiglu } from "./ops/swiglu.ts";
+import type { Activation } from "./config.ts";
+import { gatedLinear } from "./ops/gatedLinear.ts";
 import type { BlockTaps } from "./taps.ts";
 
 /** The weights of one layer's experts; x·W, so the input axis comes first. */
 export interface ExpertWeights {
+  activation: Activation;
   /** All experts in one tensor each; null where the backend has no fast batched product, and none is used. */
   stacked: ExpertStack | null;
   /** One expert's three matrices, [d_model, d_ff] twice and [d_ff, d_model]. */
@@ -66,7 +68,7 @@ export function runExperts(x: tf.Tensor2D, plan: Dispatch, weights: ExpertWeight
   const { stacked } = weights;
   return tf.tidy(() =>
     stacked !== null && batchingPays(plan, stacked)
-      ? expertsBatched(x, plan, stacked, taps)
+      ? expertsBatched(x, plan, stacked, weights.activation, taps)
       : expertsLooped(x, plan, weights, taps),
   );
 }
@@ -90,7 +92,7 @@ export function expertsLooped(x: tf.Tensor2D, plan: Dispatch, weights: ExpertWei
   const inputs = tf.split<tf.Tensor2D>(rows, sizes);
   const gate = tf.concat(busy.map((e, i) => tf.matMul<tf.Tensor2D>(inputs[i]!, weights.one(e).gate)));
   const up = tf.concat(busy.map((e, i) => tf.matMul<tf.Tensor2D>(inputs[i]!, weights.one(e).up)));
-  const hidden = tf.split<tf.Tensor2D>(activate(gate, up, plan, plan.starts, taps), sizes);
+  const hidden = tf.split<tf.Tensor2D>(activate(gate, up, weights.activation, plan, plan.starts, taps), sizes);
   const outputs = tf.concat(busy.map((e, i) => tf.matMul<tf.Tensor2D>(hidden[i]!, weights.one(e).down)));
   const place = new Int32Array(order.length);
   for (const [row, assignment] of order.entries()) place[assignment] = row;
@@ -101,7 +103,13 @@ export function expertsLooped(x: tf.Tensor2D, plan: Dispatch, weights: ExpertWei
  * All experts at once, each padded to the largest load: three large products instead of three for every expert.
  * The padding reads token 0; its results are never gathered, so they change neither outputs nor gradients.
  */
-export function expertsBatched(x: tf.Tensor2D, plan: Dispatch, weights: ExpertStack, taps: BlockTaps): tf.Tensor2D {
+export function expertsBatched(
+  x: tf.Tensor2D,
+  plan: Dispatch,
+  weights: ExpertStack,
+  activation: Activation,
+  taps: BlockTaps,
+): tf.Tensor2D {
   const { counts, starts, order, topK } = plan;
   const [nExperts, dModel, dFf] = weights.gate.shape;
   const largest = largestOf(counts);
@@ -118,15 +126,16 @@ export function expertsBatched(x: tf.Tensor2D, plan: Dispatch, weights: ExpertSt
   const rows = tf.gather(x, tf.tensor1d(token, "int32")).reshape<tf.Tensor3D>([nExperts, largest, dModel]);
   const gate = tf.matMul(rows, weights.gate).reshape<tf.Tensor2D>([nExperts * largest, dFf]);
   const up = tf.matMul(rows, weights.up).reshape<tf.Tensor2D>([nExperts * largest, dFf]);
-  const hidden = activate(gate, up, plan, padded, taps).reshape<tf.Tensor3D>([nExperts, largest, dFf]);
+  const hidden = activate(gate, up, activation, plan, padded, taps).reshape<tf.Tensor3D>([nExperts, largest, dFf]);
   const outputs = tf.matMul(hidden, weights.down).reshape<tf.Tensor2D>([nExperts * largest, dModel]);
   return tf.gather(outputs, tf.tensor1d(place, "int32"));
 }
 
-/** The neurons of all experts: silu(gate) ⊙ up, shown to the hooks inside each. `starts`: each expert's first row. */
+/** The neurons of all experts: act(gate) ⊙ up, shown to the hooks inside each. `starts`: each expert's first row. */
 function activate(
   gate: tf.Tensor2D,
   up: tf.Tensor2D,
+  activation: Activation,
   { counts, starts: sorted, order, topK }: Dispatch,
   starts: Int32Array,
   taps: BlockTaps,
@@ -138,7 +147,7 @@ function activate(
   }
   const pre = tapRows("hook_pre", gate, counts, starts, taps);
   const linear = tapRows("hook_pre_linear", up, counts, starts, taps);
-  return tapRows("hook_post", swiglu(pre, linear), counts, starts, taps);
+  return tapRows("hook_post", gatedLinear(pre, linear, activation), counts, starts, taps);
 }
 
 /**

@@ -4,6 +4,7 @@ import type { Hooks } from "./hooks.ts";
 import { moe } from "./moe.ts";
 import { attention, causalMask, type KeyValues } from "./ops/attention.ts";
 import { layerNorm } from "./ops/layerNorm.ts";
+import { rmsNorm } from "./ops/rmsNorm.ts";
 import { type RopeTables, rope, ropeTables } from "./ops/rope.ts";
 import { BlockTaps, Taps } from "./taps.ts";
 import { checkTokens, type Tokens } from "./tokens.ts";
@@ -42,7 +43,7 @@ export function residual(ids: tf.Tensor1D, weights: Weights, run: Run, nBlocks: 
   const past = run.kvCache?.length ?? 0;
   const tables = (heads: number): RopeTables => ropeTables(past, pos, heads, config.dHead, config.ropeBase);
   const positions = { query: tables(config.nHeads), key: tables(config.nKvHeads), mask: causalMask(pos, past) };
-  let x = taps.tap("hook_embed", tf.gather(weights.embed, ids)); // [batch*pos, d_model]
+  let x = taps.tap("hook_embed", scaled(tf.gather(weights.embed, ids), config.embeddingScale)); // [batch*pos, d_model]
   for (let l = 0; l < nBlocks; l++) x = block(x, weights.blocks[l]!, run, new BlockTaps(taps, l), positions);
   if (run.kvCache !== undefined) run.kvCache.length += pos;
   return x;
@@ -56,8 +57,8 @@ export function residual(ids: tf.Tensor1D, weights: Weights, run: Run, nBlocks: 
 export function unembed(x: tf.Tensor2D, weights: Weights, config: ModelConfig, taps: Taps): tf.Tensor2D {
   return tf.tidy(() => {
     const scale = tapOrNull(taps, "ln_final.hook_scale");
-    const normalized = taps.tap("ln_final.hook_normalized", layerNorm(x, weights.lnFinal, config.normEps, scale));
-    return taps.tap<tf.Tensor2D>("logits", tf.matMul(normalized, weights.unembed));
+    const normalized = taps.tap("ln_final.hook_normalized", norm(x, weights.lnFinal, config, scale));
+    return taps.tap("logits", scaled(tf.matMul<tf.Tensor2D>(normalized, weights.unembed), config.logitScale));
   });
 }
 
@@ -99,31 +100,54 @@ function block(
   positions: Positions,
 ): tf.Tensor2D {
   return tf.tidy(() => {
-    const { normEps } = run.config;
+    const { config } = run;
     const x = taps.tap("hook_resid_pre", residPre);
-    const ln1 = layerNorm(x, weights.ln1, normEps, tapOrNull(taps, "ln1.hook_scale"));
-    const attnOut = attend(taps.tap("ln1.hook_normalized", ln1), weights, run, taps, positions);
-    const mid = taps.tap("hook_resid_mid", x.add<tf.Tensor2D>(taps.tap("hook_attn_out", attnOut)));
-    const ln2 = layerNorm(mid, weights.ln2, normEps, tapOrNull(taps, "ln2.hook_scale"));
-    const mlpOut = moe(taps.tap("ln2.hook_normalized", ln2), weights.mlp, run.config.mlp, taps);
-    return taps.tap<tf.Tensor2D>("hook_resid_post", mid.add<tf.Tensor2D>(taps.tap("hook_mlp_out", mlpOut)));
+    const ln1 = norm(x, weights.ln1, config, tapOrNull(taps, "ln1.hook_scale"));
+    const attended = attend(taps.tap("ln1.hook_normalized", ln1), weights, run, taps, positions);
+    const attnOut = taps.tap("hook_attn_out", asAdded(attended, weights.ln1Post, config));
+    const mid = taps.tap("hook_resid_mid", x.add<tf.Tensor2D>(attnOut));
+    const ln2 = norm(mid, weights.ln2, config, tapOrNull(taps, "ln2.hook_scale"));
+    const mixed = moe(taps.tap("ln2.hook_normalized", ln2), weights.mlp, config.mlp, taps);
+    const mlpOut = taps.tap("hook_mlp_out", asAdded(mixed, weights.ln2Post, config));
+    return taps.tap("hook_resid_post", mid.add<tf.Tensor2D>(mlpOut));
   });
 }
 
-/** Attention of one block: project, clamp, split, rotate, attend, project back. [rows, d_model] → [rows, d_model] */
+function norm(
+  x: tf.Tensor2D,
+  gain: tf.Tensor1D,
+  { norm: kind, normEps }: ModelConfig,
+  tapScale: ((scale: tf.Tensor2D) => tf.Tensor2D) | null,
+): tf.Tensor2D {
+  return kind === "layerNorm" ? layerNorm(x, gain, normEps, tapScale) : rmsNorm(x, gain, normEps, tapScale);
+}
+
+/** A sublayer's output as it is added to the residual stream: normalised and scaled where the model does so. */
+function asAdded(out: tf.Tensor2D, postNorm: tf.Tensor1D | null, config: ModelConfig): tf.Tensor2D {
+  return scaled(postNorm === null ? out : norm(out, postNorm, config, null), config.residualScale);
+}
+
+function scaled(x: tf.Tensor2D, factor: number | undefined): tf.Tensor2D {
+  return factor === undefined ? x : x.mul(factor);
+}
+
+/** Attention of one block: project, normalise, clamp, split, rotate, attend, project back. [rows, d_model] → [rows, d_model] */
 function attend(
   x: tf.Tensor2D,
-  { wQkv, wO }: BlockWeights,
+  { wQkv, qNorm, kNorm, wO }: BlockWeights,
   { config, batch, pos, kvCache }: Run,
   taps: BlockTaps,
   positions: Positions,
 ): tf.Tensor2D {
   return tf.tidy(() => {
     const { nHeads, nKvHeads, dHead, clipQkv } = config;
-    const projected = x.matMul(wQkv);
-    const qkv = clipQkv === null ? projected : projected.clipByValue(-clipQkv, clipQkv);
-    const perHead = qkv.reshape([batch, pos, nHeads + 2 * nKvHeads, dHead]);
-    const [q, k, v] = tf.split(perHead, [nHeads, nKvHeads, nKvHeads], 2) as [tf.Tensor4D, tf.Tensor4D, tf.Tensor4D];
+    const normed = normHeads(x.matMul(wQkv).reshape([batch, pos, nHeads + 2 * nKvHeads, dHead]), qNorm, kNorm, config);
+    const clipped = clipQkv === null ? normed : normed.clipByValue(-clipQkv, clipQkv);
+    const [q, k, v] = tf.split<tf.Tensor4D>(clipped, [nHeads, nKvHeads, nKvHeads], 2) as [
+      tf.Tensor4D,
+      tf.Tensor4D,
+      tf.Tensor4D,
+    ];
     const query = taps.tap("attn.hook_q", q);
     const key = taps.tap("attn.hook_k", k);
     const value = taps.tap("attn.hook_v", v);
@@ -133,13 +157,36 @@ function attend(
       keys: rotK.transpose([0, 2, 1, 3]), // [batch, n_kv_heads, pos, d_head]
       values: value.transpose([0, 2, 1, 3]),
     });
-    const z = attention(rotQ, keyValues, positions.mask, {
+    const scale = config.attentionScale ?? dHead ** -0.5;
+    const scoring = { scale, softcap: config.attentionSoftcap ?? null, mask: positions.mask };
+    const z = attention(rotQ, keyValues, scoring, {
       scores: (scores) => taps.tap("attn.hook_attn_scores", scores),
       pattern: (pattern) => taps.tap("attn.hook_pattern", pattern),
     });
     const heads = taps.tap("attn.hook_z", z).reshape([batch * pos, nHeads * dHead]);
     return tf.matMul<tf.Tensor2D>(heads, wO);
   });
+}
+
+/**
+ * Normalises queries and keys over each head, or over all heads together, where the model does so.
+ * @param qkv [batch, pos, n_heads + 2·n_kv_heads, d_head]
+ * @see Dehghani et al. 2023, arXiv:2302.05442, section 2
+ */
+function normHeads(
+  qkv: tf.Tensor4D,
+  qNorm: tf.Tensor1D | null,
+  kNorm: tf.Tensor1D | null,
+  { nHeads, nKvHeads, qkNorm, normEps }: ModelConfig,
+): tf.Tensor4D {
+  if (qNorm === null || kNorm === null) return qkv;
+  const [q, k, v] = tf.split<tf.Tensor4D>(qkv, [nHeads, nKvHeads, nKvHeads], 2);
+  const [batch, pos] = qkv.shape;
+  const normalised = (heads: tf.Tensor4D, gain: tf.Tensor1D): tf.Tensor => {
+    if (qkNorm === "head") return rmsNorm(heads, gain, normEps, null);
+    return rmsNorm(heads.reshape([batch, pos, -1]), gain, normEps, null).reshape(heads.shape);
+  };
+  return tf.concat([normalised(q!, qNorm), normalised(k!, kNorm), v!], 2) as tf.Tensor4D;
 }
 
 /** Appends this run's keys and values to the cache, if there is one, and returns all that may be attended to. */

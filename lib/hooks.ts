@@ -22,12 +22,15 @@ const whole = (shape: Shape, meaning: string): HookSpec => ({ shape, dtype: "int
 
 /** Every hook of a model, in the order in which it fires: name pattern, shape, type and meaning. */
 export const HOOKS = {
-  hook_embed: real(RESIDUAL, "token embeddings"),
+  hook_embed: real(RESIDUAL, "token embeddings, scaled where the model scales them"),
   "blocks.{l}.hook_resid_pre": real(RESIDUAL, "residual stream that enters the block"),
-  "blocks.{l}.ln1.hook_scale": real(["batch", "pos", 1], "what the first norm divides by: sqrt(variance + eps)"),
+  "blocks.{l}.ln1.hook_scale": real(
+    ["batch", "pos", 1],
+    "what the first norm divides by: sqrt(variance + eps), or root mean square",
+  ),
   "blocks.{l}.ln1.hook_normalized": real(RESIDUAL, "first norm's output, gain included: what attention reads"),
-  "blocks.{l}.attn.hook_q": real(QUERY, "queries, clamped where the model clamps, before RoPE"),
-  "blocks.{l}.attn.hook_k": real(KEY, "keys, clamped where the model clamps, before RoPE"),
+  "blocks.{l}.attn.hook_q": real(QUERY, "queries, normalised or clamped where the model does so, before RoPE"),
+  "blocks.{l}.attn.hook_k": real(KEY, "keys, likewise"),
   "blocks.{l}.attn.hook_v": real(KEY, "values, clamped where the model clamps"),
   "blocks.{l}.attn.hook_rot_q": real(QUERY, "queries after RoPE"),
   "blocks.{l}.attn.hook_rot_k": real(KEY, "keys after RoPE"),
@@ -36,7 +39,7 @@ export const HOOKS = {
   "blocks.{l}.attn.hook_z": real(QUERY, "pattern times values, per head, before the output projection"),
   "blocks.{l}.hook_attn_out": real(RESIDUAL, "what attention adds to the residual stream"),
   "blocks.{l}.hook_resid_mid": real(RESIDUAL, "residual stream between attention and MLP"),
-  "blocks.{l}.ln2.hook_scale": real(["batch", "pos", 1], "what the second norm divides by: sqrt(variance + eps)"),
+  "blocks.{l}.ln2.hook_scale": real(["batch", "pos", 1], "what the second norm divides by"),
   "blocks.{l}.ln2.hook_normalized": real(RESIDUAL, "second norm's output, gain included: what router and experts read"),
   "blocks.{l}.mlp.hook_router_logits": real(ALL_EXPERTS, "the router's raw output"),
   "blocks.{l}.mlp.hook_router_probs": real(ALL_EXPERTS, "softmax of the router logits over all experts"),
@@ -55,7 +58,7 @@ export const HOOKS = {
   ),
   "blocks.{l}.hook_mlp_out": real(RESIDUAL, "what the MLP adds to the residual stream"),
   "blocks.{l}.hook_resid_post": real(RESIDUAL, "residual stream that leaves the block"),
-  "ln_final.hook_scale": real(["batch", "pos", 1], "what the final norm divides by: sqrt(variance + eps)"),
+  "ln_final.hook_scale": real(["batch", "pos", 1], "what the final norm divides by"),
   "ln_final.hook_normalized": real(RESIDUAL, "final norm's output, gain included: what the unembedding reads"),
   logits: real(["batch", "pos", "d_vocab"], "scores of the next token"),
 } as const satisfies Record<string, HookSpec>;

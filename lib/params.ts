@@ -5,18 +5,27 @@ import type { ModelConfig } from "./config.ts";
  * the hooks' paths. A family's table says where each comes from in a checkpoint.
  */
 export function paramShapes(config: ModelConfig): Map<string, number[]> {
-  const { dModel, nHeads, nKvHeads, dHead, dVocab, mlp } = config;
+  const { dModel, nHeads, nKvHeads, dHead, dVocab, mlp, qkNorm } = config;
+  const after = (name: string): [string, number[]][] => (config.postNorms === true ? [[name, [dModel]]] : []);
   const shapes = new Map<string, number[]>([["embed.W_E", [dVocab, dModel]]]);
   for (let l = 0; l < config.nLayers; l++) {
     const block: [string, number[]][] = [
       ["ln1.w", [dModel]],
+      ...(qkNorm === undefined
+        ? []
+        : ([
+            ["attn.q_norm.w", [qkNorm === "head" ? dHead : nHeads * dHead]],
+            ["attn.k_norm.w", [qkNorm === "head" ? dHead : nKvHeads * dHead]],
+          ] as [string, number[]][])),
       ["attn.W_QKV", [dModel, (nHeads + 2 * nKvHeads) * dHead]],
       ["attn.W_O", [nHeads * dHead, dModel]],
+      ...after("ln1_post.w"),
       ["ln2.w", [dModel]],
       ["mlp.W_router", [dModel, mlp.nExperts]],
       ["mlp.W_gate", [mlp.nExperts, dModel, mlp.dFf]],
       ["mlp.W_up", [mlp.nExperts, dModel, mlp.dFf]],
       ["mlp.W_down", [mlp.nExperts, mlp.dFf, dModel]],
+      ...after("ln2_post.w"),
     ];
     for (const [name, shape] of block) shapes.set(`blocks.${l}.${name}`, shape);
   }
@@ -28,6 +37,7 @@ export function parameterCounts(config: ModelConfig): { total: number; active: n
   let total = 0;
   let active = 0;
   for (const [name, shape] of paramShapes(config)) {
+    if (name === "unembed.W_U" && config.tiedEmbeddings === true) continue;
     const size = shape.reduce((a, b) => a * b, 1);
     const isExpert = /\.mlp\.W_(gate|up|down)$/.test(name);
     total += size;

@@ -5,11 +5,15 @@ import type { MoeWeights } from "./moe.ts";
 /** The weights of one block. */
 export interface BlockWeights {
   ln1: tf.Tensor1D;
+  qNorm: tf.Tensor1D | null;
+  kNorm: tf.Tensor1D | null;
   /** [d_model, (n_heads + 2·n_kv_heads)·d_head]: queries, keys, values, each head-major */
   wQkv: tf.Tensor2D;
   /** [n_heads·d_head, d_model] */
   wO: tf.Tensor2D;
+  ln1Post: tf.Tensor1D | null;
   ln2: tf.Tensor1D;
+  ln2Post: tf.Tensor1D | null;
   mlp: MoeWeights;
 }
 
@@ -41,14 +45,21 @@ export function assembleWeights(
       string,
       string,
     ];
+    const optional = (part: string): tf.Tensor1D | null =>
+      (params.get(`blocks.${l}.${part}`) as tf.Tensor1D | undefined) ?? null;
     return {
       ln1: param(`blocks.${l}.ln1.w`),
+      qNorm: optional("attn.q_norm.w"),
+      kNorm: optional("attn.k_norm.w"),
       wQkv: param(`blocks.${l}.attn.W_QKV`),
       wO: param(`blocks.${l}.attn.W_O`),
+      ln1Post: optional("ln1_post.w"),
+      ln2Post: optional("ln2_post.w"),
       ln2: param(`blocks.${l}.ln2.w`),
       mlp: {
         router: param(`blocks.${l}.mlp.W_router`),
         experts: {
+          activation: config.mlp.activation,
           stacked: params.has(gate) ? { gate: param(gate), up: param(up), down: param(down) } : null,
           one: (e) => ({ gate: expert(gate, e), up: expert(up, e), down: expert(down, e) }),
         },

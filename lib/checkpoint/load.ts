@@ -1,7 +1,7 @@
 import * as tf from "@tensorflow/tfjs";
 import type { ModelConfig } from "../config.ts";
 import { CheckpointError, listed, shown } from "../errors.ts";
-import type { Family, WeightSource } from "../families/family.ts";
+import type { Family, WeightPart, WeightRecipe } from "../families/family.ts";
 import { familyOf } from "../families/index.ts";
 import { MoeModel } from "../model.ts";
 import { paramShapes } from "../params.ts";
@@ -28,9 +28,7 @@ export async function loadModelFrom(
   try {
     for (const [done, name] of names.entries()) {
       onProgress(done, names.length, name);
-      const source = family.source(name, config);
-      const values = await checkpoint.readFloat32(source.tensor);
-      params.set(name, asParam(values, source));
+      params.set(name, await readParam(checkpoint, family.recipe(name, config)));
     }
     return new MoeModel(config, params);
   } catch (error) {
@@ -42,8 +40,8 @@ export async function loadModelFrom(
 /** Compares what the file holds with what the family expects, before any weight is read. */
 function checkTensors(checkpoint: Checkpoint, config: ModelConfig, family: Family, names: readonly string[]): void {
   const expected = new Set<string>();
-  for (const name of names) {
-    const { tensor, shape } = family.source(name, config);
+  for (const { tensor, shape } of names.flatMap((name) => family.recipe(name, config).parts)) {
+    if (expected.has(tensor)) continue;
     expected.add(tensor);
     const found = checkpoint.tensor(tensor).shape;
     if (found.join() !== shape.join())
@@ -51,17 +49,30 @@ function checkTensors(checkpoint: Checkpoint, config: ModelConfig, family: Famil
         `${checkpoint.name}: tensor ${shown(tensor)} must have shape [${shape.join(", ")}], got [${found.join(", ")}]`,
       );
   }
-  const extra = [...checkpoint.tensors.keys()].filter((tensor) => !expected.has(tensor));
+  const extra = [...checkpoint.tensors.keys()].filter(
+    (tensor) => !expected.has(tensor) && !family.ignored?.test(tensor),
+  );
   if (extra.length > 0)
     throw new CheckpointError(
       `${checkpoint.name}: tensors must all belong to a ${config.family} of this configuration, got also ${listed(extra, 4)}`,
     );
 }
 
-function asParam(values: Float32Array, { shape, view, transposed }: WeightSource): tf.Tensor {
+async function readParam(checkpoint: Checkpoint, { join, parts }: WeightRecipe): Promise<tf.Tensor> {
+  const read: tf.Tensor[] = [];
+  try {
+    for (const part of parts) read.push(await readPart(checkpoint, part));
+    return join === "none" ? read[0]!.clone() : join === "columns" ? tf.concat(read, -1) : tf.stack(read);
+  } finally {
+    tf.dispose(read);
+  }
+}
+
+async function readPart(checkpoint: Checkpoint, { tensor, shape, rows, transposed }: WeightPart): Promise<tf.Tensor> {
+  const values = await checkpoint.readFloat32(tensor, rows);
   return tf.tidy(() => {
-    const stored = tf.tensor(values, [...(view ?? shape)]);
-    return transposed ? swapLastTwo(stored) : stored;
+    const stored = tf.tensor(values, rows === undefined ? [...shape] : [rows[1] - rows[0], ...shape.slice(1)]);
+    return transposed ? stored.transpose() : stored;
   });
 }
 
@@ -75,16 +86,27 @@ export function checkpointTensors(
   dtype: "F32" | "BF16",
 ): TensorData[] {
   const family = familyOf(config.family);
-  return [...paramShapes(config).keys()].map((name) => {
-    const { tensor, shape, transposed } = family.source(name, config);
-    const stored = transposed ? swapLastTwo(params.get(name)!) : params.get(name)!.clone();
-    const data = stored.dataSync<"float32">();
-    stored.dispose();
-    return { name: tensor, shape, dtype, data };
-  });
+  const tensors = new Map<string, TensorData & { data: Float32Array }>();
+  for (const name of paramShapes(config).keys()) {
+    const { join, parts } = family.recipe(name, config);
+    const pieces = takenApart(params.get(name)!, join, parts);
+    for (const [i, { tensor, shape, rows }] of parts.entries()) {
+      const size = shape.reduce((a, b) => a * b, 1);
+      if (!tensors.has(tensor)) tensors.set(tensor, { name: tensor, shape, dtype, data: new Float32Array(size) });
+      tensors.get(tensor)!.data.set(pieces[i]!, ((rows?.[0] ?? 0) * size) / shape[0]!);
+    }
+  }
+  return [...tensors.values()];
 }
 
-function swapLastTwo(x: tf.Tensor): tf.Tensor {
-  const axes = x.shape.map((_, i) => i);
-  return x.transpose([...axes.slice(0, -2), axes.at(-1)!, axes.at(-2)!]);
+/** The values of each part of a parameter, as the file holds them. */
+function takenApart(param: tf.Tensor, join: WeightRecipe["join"], parts: readonly WeightPart[]): Float32Array[] {
+  const pieces = tf.tidy(() => {
+    const widths = parts.map(({ shape, transposed }) => (transposed ? shape[0]! : shape.at(-1)!));
+    const split = join === "none" ? [param] : join === "columns" ? tf.split(param, widths, -1) : tf.unstack(param);
+    return split.map((piece, i) => (parts[i]!.transposed ? piece.transpose() : piece.clone()));
+  });
+  const values = pieces.map((piece) => piece.dataSync<"float32">());
+  tf.dispose(pieces);
+  return values;
 }

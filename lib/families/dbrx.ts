@@ -1,6 +1,6 @@
 import type { Gating, ModelConfig } from "../config.ts";
 import { ConfigError } from "../errors.ts";
-import type { Family, WeightSource } from "./family.ts";
+import { type Family, plain, turned, type WeightPart, type WeightRecipe } from "./family.ts";
 import { Fields } from "./fields.ts";
 
 /** PyTorch's default, which DBRX uses; its configuration does not name it. */
@@ -45,6 +45,7 @@ export const dbrx: Family = {
       dHead: dModel / nHeads,
       dVocab: top.number("vocab_size"),
       nCtx: top.number("max_seq_len"),
+      norm: "layerNorm",
       normEps: LAYER_NORM_EPS,
       ropeBase: attn.number("rope_theta"),
       clipQkv: attn.numberOrNull("clip_qkv", null),
@@ -53,6 +54,7 @@ export const dbrx: Family = {
         nExperts: ffn.number("moe_num_experts"),
         topK: ffn.number("moe_top_k"),
         dFf: ffn.number("ffn_hidden_size"),
+        activation: "silu",
         gating: { kind: "softmaxThenTopK", normalize: ffn.numberOrNull("moe_normalize_expert_weights", 1) },
         loadBalanceWeight: ffn.number("moe_loss_weight", 0),
       },
@@ -82,8 +84,7 @@ export const dbrx: Family = {
     };
   },
 
-  source(param, { dModel, nHeads, nKvHeads, dHead, dVocab, mlp }): WeightSource {
-    const qkv = (nHeads + 2 * nKvHeads) * dHead;
+  recipe(param, { dModel, nHeads, nKvHeads, dHead, dVocab, mlp }): WeightRecipe {
     const inBlock = /^blocks\.(\d+)\.(.+)$/.exec(param);
     if (inBlock === null) {
       if (param === "embed.W_E") return plain("transformer.wte.weight", [dVocab, dModel]);
@@ -92,25 +93,33 @@ export const dbrx: Family = {
     }
     const [, layer, part] = inBlock as unknown as [string, string, string];
     const tensor = `transformer.blocks.${layer}.${BLOCK[part]}`;
-    const stack = { shape: [mlp.nExperts * mlp.dFf, dModel], view: [mlp.nExperts, mlp.dFf, dModel] };
-    if (part === "mlp.W_down") return { tensor, ...stack, transposed: false };
-    if (part === "mlp.W_gate" || part === "mlp.W_up") return { tensor, ...stack, transposed: true };
-    if (part === "attn.W_QKV") return turned(tensor, [qkv, dModel]);
-    if (part === "attn.W_O") return turned(tensor, [dModel, nHeads * dHead]);
-    if (part === "mlp.W_router") return turned(tensor, [mlp.nExperts, dModel]);
-    return plain(tensor, [dModel]);
+    switch (part) {
+      case "attn.W_QKV":
+        return turned(tensor, [(nHeads + 2 * nKvHeads) * dHead, dModel]);
+      case "attn.W_O":
+        return turned(tensor, [dModel, nHeads * dHead]);
+      case "mlp.W_router":
+        return turned(tensor, [mlp.nExperts, dModel]);
+      case "mlp.W_gate":
+      case "mlp.W_up":
+      case "mlp.W_down": {
+        const shape = [mlp.nExperts * mlp.dFf, dModel];
+        const transposed = part !== "mlp.W_down";
+        const ofExpert = (_: unknown, e: number): WeightPart => ({
+          tensor,
+          shape,
+          rows: [e * mlp.dFf, (e + 1) * mlp.dFf],
+          transposed,
+        });
+        return { join: "experts", parts: Array.from({ length: mlp.nExperts }, ofExpert) };
+      }
+      default:
+        return plain(tensor, [dModel]);
+    }
   },
 };
 
 function normalizeOf(gating: Gating): number | null {
   if (gating.kind === "softmaxThenTopK") return gating.normalize;
   throw new ConfigError(`config: mlp.gating.kind must be softmaxThenTopK for a dbrx, got ${gating.kind}`);
-}
-
-function plain(tensor: string, shape: number[]): WeightSource {
-  return { tensor, shape, transposed: false };
-}
-
-function turned(tensor: string, shape: number[]): WeightSource {
-  return { tensor, shape, transposed: true };
 }

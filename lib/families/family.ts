@@ -1,15 +1,21 @@
 import type { ModelConfig } from "../config.ts";
 
-/** A piece of a checkpoint tensor that fills (part of) a parameter. */
-export interface WeightSource {
+/** A piece of a checkpoint that fills (part of) a parameter. */
+export interface WeightPart {
   /** The tensor's name in the file. */
   tensor: string;
   /** The shape that it must have in the file. */
   shape: readonly number[];
-  /** How the whole tensor is seen before it is turned; default: its shape. */
-  view?: readonly number[];
-  /** The file holds [out, in]; the parameter wants the last two axes exchanged. */
+  /** Only these of its outermost rows, from `start` up to, not including, `end`. */
+  rows?: readonly [start: number, end: number];
+  /** The file holds [out, in]: the part is turned to stand input axis first. */
   transposed: boolean;
+}
+
+/** How a parameter is put together: one part as it is, parts side by side, or one part for each expert. */
+export interface WeightRecipe {
+  join: "none" | "columns" | "experts";
+  parts: readonly WeightPart[];
 }
 
 /** A model family: how to read its configuration and where its weights lie. Data, not behaviour. */
@@ -17,6 +23,8 @@ export interface Family {
   name: string;
   /** Values of `model_type` in config.json that belong to it. */
   modelTypes: readonly string[];
+  /** Tensors that checkpoints may hold and that are no weights, such as tables that can be computed. */
+  ignored?: RegExp;
   /**
    * @param json a parsed config.json
    * @throws ConfigError
@@ -25,5 +33,15 @@ export interface Family {
   /** The config.json that `config` reads back as the same configuration. */
   toJson(config: ModelConfig): Record<string, unknown>;
   /** Where a parameter (a name of `paramShapes`) comes from. */
-  source(param: string, config: ModelConfig): WeightSource;
+  recipe(param: string, config: ModelConfig): WeightRecipe;
+}
+
+/** A recipe of one tensor as it lies in the file. */
+export function plain(tensor: string, shape: readonly number[]): WeightRecipe {
+  return { join: "none", parts: [{ tensor, shape, transposed: false }] };
+}
+
+/** A recipe of one tensor that the file holds as [out, in]. */
+export function turned(tensor: string, shape: readonly number[]): WeightRecipe {
+  return { join: "none", parts: [{ tensor, shape, transposed: true }] };
 }

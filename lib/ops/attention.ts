@@ -6,6 +6,16 @@ export interface KeyValues {
   values: tf.Tensor4D;
 }
 
+/** How products of queries and keys become scores. */
+export interface ScoreOptions {
+  /** Factor on the products. */
+  scale: number;
+  /** Scores are bent to within ±this before the mask: cap · tanh(score / cap); null: they are not. */
+  softcap: number | null;
+  /** [q_pos, k_pos], added to the scores; null: nothing is masked. */
+  mask: tf.Tensor2D | null;
+}
+
 /** What watches attention on its way; each gets and returns [batch, n_heads, q_pos, k_pos]. */
 export interface AttentionTaps {
   scores(value: tf.Tensor4D): tf.Tensor4D;
@@ -28,26 +38,23 @@ export function causalMask(length: number, past: number): tf.Tensor2D | null {
  * Causal scaled dot-product attention with grouped key-value heads: query head h reads key-value head
  * floor(h / (n_heads / n_kv_heads)). The queries of one group stand below each other, so no key is ever repeated.
  * @param q [batch, q_pos, n_heads, d_head]
- * @param mask [q_pos, k_pos], added to the scores
  * @returns z, [batch, q_pos, n_heads, d_head]
  * @see Vaswani et al. 2017, arXiv:1706.03762, eq. 1; Ainslie et al. 2023, arXiv:2305.13245
  */
 export function attention(
   q: tf.Tensor4D,
   { keys, values }: KeyValues,
-  mask: tf.Tensor2D | null,
+  { scale, softcap, mask }: ScoreOptions,
   taps: AttentionTaps,
 ): tf.Tensor4D {
   return tf.tidy(() => {
     const [batch, qPos, nHeads, dHead] = q.shape;
     const [, nKvHeads, kPos] = keys.shape;
     const grouped: [number, number, number, number] = [batch, nKvHeads, (nHeads / nKvHeads) * qPos, dHead];
-    const queries = q
-      .mul(dHead ** -0.5)
-      .transpose([0, 2, 1, 3])
-      .reshape(grouped);
+    const queries = q.mul(scale).transpose([0, 2, 1, 3]).reshape(grouped);
     const products = queries.matMul(keys, false, true).reshape([batch, nHeads, qPos, kPos]) as tf.Tensor4D;
-    const scores = taps.scores(mask === null ? products : products.add(mask));
+    const bent = softcap === null ? products : products.div(softcap).tanh().mul<tf.Tensor4D>(softcap);
+    const scores = taps.scores(mask === null ? bent : bent.add(mask));
     const pattern = taps.pattern(tf.softmax(scores));
     const z = pattern.reshape([batch, nKvHeads, grouped[2], kPos]).matMul(values);
     return z.reshape([batch, nHeads, qPos, dHead]).transpose<tf.Tensor4D>([0, 2, 1, 3]);
