@@ -1,5 +1,5 @@
 import type { RoutingTrace } from "../lib/trace/record.ts";
-import { type CellShape, cellRects, cellShape } from "./cell.ts";
+import { type CellShape, cellRects, cellShape, type Rect } from "./cell.ts";
 import { EXPERT_COLORS, hasExpertColors, inkOn, themed } from "./colors.ts";
 import type { Block } from "./contract.ts";
 import { expertLegend } from "./expertLegend.ts";
@@ -40,6 +40,9 @@ const MOST_LARGE = 640;
 
 const LEFT = 70;
 
+/** Width of a cell of slices in pixels, where there is room. */
+const WIDEST = 33;
+
 /** Opacity of a chosen expert with no weight in a map; twice the equal weight and more is opaque. */
 const FAINTEST = 0.25;
 
@@ -67,14 +70,15 @@ export function routingGrid(trace: RoutingTrace, options: RoutingGridOptions = {
   const way = hasExpertColors(nExperts) ? "width = weight" : "shade = weight";
   const weighed = data.weights === null ? "weights not recorded" : `${way}, equal weights: ${chance} each`;
   const title = `Routing by token and layer: ${topK} of ${nExperts} experts for each token`;
+  const extent = `${window.text}, ${layers.length} layer${layers.length === 1 ? "" : "s"}`;
   const busiest = describeLoad(data);
   return new Figure(data, {
     title,
-    summary: `${window.text}, ${layers.length} layers. ${busiest}`,
+    summary: `${extent}. ${busiest}`,
     caption: captionOf(data),
     svg: frame({
       title,
-      subtitle: `${window.text}, ${layers.length} layer${layers.length === 1 ? "" : "s"}; ${weighed}`,
+      subtitle: `${extent}; ${weighed}`,
       description: busiest,
       height: layout.height,
       body: draw(data, layout, window.tokens),
@@ -135,10 +139,12 @@ interface Layout {
 function layOut(data: RoutingGridData, tokens: readonly Token[]): Layout {
   const { nTokens, layers, nExperts, topK, weights } = data;
   const compact = nTokens * layers.length > MOST_LARGE;
-  const shape = cellShape(nExperts, hasExpertColors(nExperts), compact);
-  const fitting = Math.floor((WIDTH - LEFT - MARGIN) / shape.width);
+  const room = WIDTH - LEFT - MARGIN;
+  const least = cellShape(nExperts, hasExpertColors(nExperts), compact);
+  const fitting = Math.floor(room / least.width);
   // Bands of equal length, rather than a last one with a token or two.
   const across = Math.ceil(nTokens / Math.ceil(nTokens / fitting));
+  const shape = least.mapColumns > 0 ? least : { ...least, width: Math.min(WIDEST, Math.floor(room / across)) };
   const blocks: Block[] = [];
   let y = TOP + (hasExpertColors(nExperts) ? 30 : 92);
   for (let column = 0; column < nTokens; column += across) {
@@ -158,49 +164,72 @@ function layOut(data: RoutingGridData, tokens: readonly Token[]): Layout {
 }
 
 function draw(data: RoutingGridData, layout: Layout, tokens: readonly Token[]): string[] {
-  const { shape, blocks } = layout;
   const slices = hasExpertColors(data.nExperts);
-  const fills: Fill[] = slices
-    ? EXPERT_COLORS.slice(0, data.nExperts).map((color) => ({ color, opacity: 1 }))
-    : scaleFills(themed("value"));
   const fullWeight = Math.min(1, 2 / data.topK);
-  const asImage = data.indices.length > MOST_OUTLINES;
+  const fills: Fill[] = slices ? EXPERT_COLORS.map((color) => ({ color, opacity: 1 })) : scaleFills(themed("value"));
   const fillOf = (expert: number, weight: number): number =>
     slices ? expert : scaleStep(FAINTEST + ((1 - FAINTEST) * weight) / fullWeight, 1);
-
-  const bands = blocks.map((block, band) => {
-    const marks: Mark[] = [];
-    const numbers: string[] = [];
-    for (let i = 0; i < block.columns; i++)
-      for (let row = 0; row < block.rows; row++) {
-        const at = ((block.column + i) * block.rows + row) * data.topK;
-        const experts = data.indices.subarray(at, at + data.topK);
-        const weights = Array.from(experts, (_, k) => data.weights?.[at + k] ?? 1 / data.topK);
-        const x = block.x + i * block.width;
-        const y = block.y + (block.rows - 1 - row) * block.height;
-        const fractions = weights.map((w) => (data.weights === null ? 1 / data.topK : w / layout.full));
-        const rects = cellRects(shape, experts, fractions);
-        rects.forEach(([dx, dy, width, height], k) => {
-          if (width > 0) marks.push({ x: x + dx, y: y + dy, width, height, fill: fillOf(experts[k]!, weights[k]!) });
-        });
-        const [dx, , width] = rects[0]!;
-        const number = String(experts[0]);
-        if (slices && !layout.compact && data.topK > 0 && width >= number.length * 5.8 + 1.5)
-          numbers.push(label(x + dx + width / 2, y + 13.5, number, { fill: inkOn(EXPERT_COLORS[experts[0]!]!) }));
-      }
+  const asImage = data.indices.length > MOST_OUTLINES;
+  const bands = layout.blocks.map((block, band) => {
+    const cells = cellsOf(block, data, layout);
+    const marks = cells.flatMap(({ experts, weights, rects }): Mark[] =>
+      rects.map(([x, y, width, height], k) => ({ x, y, width, height, fill: fillOf(experts[k]!, weights[k]!) })),
+    );
+    const numbers = slices && !layout.compact ? firstExperts(cells) : "";
     return [
       wells(block),
       element(
         "g",
         { class: "marks" },
-        drawMarks(`band${band}`, marks, fills, asImage),
-        element("g", { "font-size": 9, "text-anchor": "middle" }, ...numbers),
+        drawMarks(
+          `band${band}`,
+          marks.filter(({ width }) => width > 0),
+          fills,
+          asImage,
+        ),
+        numbers,
       ),
       rowLabels(block, data.layers),
       tokenLabels(block, layout.compact, tokens),
     ].join("");
   });
   return [expertLegend({ ...data, fullWeight }, layout.shape.mapColumns, LEFT, FAINTEST), ...bands];
+}
+
+/** A cell's experts and where they stand in the picture. */
+interface PlacedCell {
+  experts: Uint16Array;
+  weights: number[];
+  rects: Rect[];
+}
+
+function cellsOf(block: Block, data: RoutingGridData, { shape, full }: Layout): PlacedCell[] {
+  const { topK } = data;
+  return Array.from({ length: block.columns * block.rows }, (_, i) => {
+    const [across, row] = [Math.floor(i / block.rows), i % block.rows];
+    const at = ((block.column + across) * block.rows + row) * topK;
+    const experts = data.indices.subarray(at, at + topK);
+    const weights = Array.from(experts, (_expert, k) => data.weights?.[at + k] ?? 1 / topK);
+    const left = block.x + across * block.width;
+    const top = block.y + (block.rows - 1 - row) * block.height;
+    const rects = cellRects(
+      shape,
+      experts,
+      weights.map((w) => w / full),
+    );
+    return { experts, weights, rects: rects.map(([x, y, width, height]): Rect => [left + x, top + y, width, height]) };
+  });
+}
+
+/** The number of each cell's first expert, where its slice is wide enough. */
+function firstExperts(cells: readonly PlacedCell[]): string {
+  const numbers = cells.map(({ experts, rects }) => {
+    const [expert, [x, y, width]] = [experts[0]!, rects[0]!];
+    const number = String(expert);
+    if (width < number.length * 5.8 + 1.5) return "";
+    return label(x + width / 2, y + 12.5, number, { fill: inkOn(EXPERT_COLORS[expert]!) });
+  });
+  return element("g", { "font-size": 9, "text-anchor": "middle" }, ...numbers);
 }
 
 /** The empty cells: a ground with lines of paper between columns and rows. */

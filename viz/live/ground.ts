@@ -10,7 +10,10 @@ export function followGround(host: HTMLElement, box: HTMLElement): void {
     box.style.setProperty("--paper", ground.color);
   };
   follow();
-  const changed = new MutationObserver(() => requestAnimationFrame(follow));
+  const changed = new MutationObserver(() => {
+    if (host.isConnected) requestAnimationFrame(follow);
+    else changed.disconnect();
+  });
   const attributeFilter = ["class", "style", "data-jp-theme-light", "data-vscode-theme-kind", "data-theme"];
   for (const node of [document.documentElement, document.body])
     changed.observe(node, { attributes: true, attributeFilter });
