@@ -72,7 +72,6 @@ function linkCommands() {
   for (const [name, file] of Object.entries(bin)) {
     const link = join(root, "node_modules", ".bin", name);
     const target = join(root, file);
-    if (!existsSync(target)) continue;
     chmodSync(target, 0o755);
     if (existsSync(link)) continue;
     rmSync(link, { force: true }); // it may point to nothing
