@@ -15,6 +15,9 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 # Seconds for one cell: generous, since a slow machine is no failure, but an endless loop must end.
 CELL_LIMIT = 600
 
+ROOT = Path(__file__).resolve().parent.parent
+KERNEL_LOG = ROOT / ".cache" / "logs" / "kernel.log"
+
 
 def first_line(cell):
     lines = [line for line in cell.source.splitlines() if line.strip()]
@@ -47,12 +50,15 @@ def main(source, result):
         on_cell_executed=on_cell_executed,
     )
     problem = None
+    KERNEL_LOG.parent.mkdir(parents=True, exist_ok=True)
     try:
-        client.execute()
+        # What the kernel's process itself prints is no cell's output: native libraries log there.
+        with KERNEL_LOG.open("w") as log:
+            client.execute(stdout=log, stderr=log)
     except CellTimeoutError:
         problem = f"the cell ran longer than {CELL_LIMIT} seconds"
     except DeadKernelError:
-        problem = "the kernel died (out of memory, or a crash in native code)"
+        problem = f"the kernel died (out of memory, or a crash in native code); see {KERNEL_LOG.relative_to(ROOT)}"
     except CellExecutionError:
         streams = [o.text for o in current.outputs if o.output_type == "stream" and o.name == "stderr"]
         problem = "".join(streams).strip() or "the kernel reported an error and printed nothing"
@@ -60,7 +66,8 @@ def main(source, result):
     nbformat.write(notebook, result)
     if problem is None:
         return 0
-    print(f"\n{source.name}: cell {cells.index(current) + 1} failed:\n{problem}", file=sys.stderr, flush=True)
+    print(flush=True)
+    print(f"{source.name}: cell {cells.index(current) + 1} failed:\n{problem}", file=sys.stderr, flush=True)
     return 1
 
 
