@@ -9,8 +9,9 @@ import type { HookContext, HookFn, HookName } from "./hooks.ts";
 export class ActivationCache {
   readonly #values = new Map<HookName, tf.Tensor>();
 
-  /** A hook that keeps what it sees. */
+  /** A hook that keeps what it sees, of each name the last. */
   readonly keep: HookFn = (value: tf.Tensor, { name }: HookContext): void => {
+    this.#values.get(name)?.dispose();
     this.#values.set(name, tf.keep(value.clone()));
   };
 

@@ -69,10 +69,14 @@ const OPTIONAL_FACTORS = [
   "residualScale",
   "logitScale",
 ] as const;
-const COUNTS = ["nLayers", "dModel", "nHeads", "nKvHeads", "dHead", "dVocab", "nCtx"] as const;
+const SIZES = ["dModel", "nHeads", "nKvHeads", "dHead", "dVocab", "nCtx"] as const;
 
 /** Largest size of one axis that is believed: beyond it a config is damaged, and products would lose exactness. */
 const MAX_AXIS = 1 << 24;
+/** Every layer has its own list of parameters and hooks, which a damaged config must not blow up. */
+const MAX_LAYERS = 1 << 12;
+/** A trace holds an expert's number in 16 bits. */
+const MAX_EXPERTS = 1 << 16;
 
 function checkCount(what: string, value: unknown, most = MAX_AXIS): void {
   if (!Number.isInteger(value) || (value as number) < 1 || (value as number) > most)
@@ -89,7 +93,8 @@ function checkPositive(what: string, value: unknown): void {
  * @throws ConfigError naming the field, what it must be and what it is
  */
 export function checkConfig(config: ModelConfig): ModelConfig {
-  for (const field of COUNTS) checkCount(field, config[field]);
+  checkCount("nLayers", config.nLayers, MAX_LAYERS);
+  for (const field of SIZES) checkCount(field, config[field]);
   if (config.nHeads % config.nKvHeads !== 0)
     throw new ConfigError(`config: nHeads must be a multiple of nKvHeads (${config.nKvHeads}), got ${config.nHeads}`);
   if (config.dHead % 2 !== 0)
@@ -99,10 +104,11 @@ export function checkConfig(config: ModelConfig): ModelConfig {
   for (const field of OPTIONAL_FACTORS) if (config[field] !== undefined) checkPositive(field, config[field]);
   if (config.clipQkv !== null) checkPositive("clipQkv", config.clipQkv);
   const { mlp } = config;
-  checkCount("mlp.nExperts", mlp.nExperts);
+  checkCount("mlp.nExperts", mlp.nExperts, MAX_EXPERTS);
   checkCount("mlp.dFf", mlp.dFf);
   checkCount(`mlp.topK (nExperts is ${mlp.nExperts})`, mlp.topK, mlp.nExperts);
   if (mlp.gating.kind === "softmaxThenTopK" && mlp.gating.normalize !== null)
     checkPositive("mlp.gating.normalize", mlp.gating.normalize);
+  if (mlp.loadBalanceWeight !== 0) checkPositive("mlp.loadBalanceWeight", mlp.loadBalanceWeight);
   return config;
 }

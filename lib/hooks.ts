@@ -170,7 +170,7 @@ export function unknownHook(asked: string, names: readonly string[]): string {
 export function matchHooks(asked: string | readonly string[], names: readonly HookName[]): Set<HookName> {
   const matched = new Set<HookName>();
   for (const glob of typeof asked === "string" ? [asked] : asked) {
-    const pieces = glob.split("*").map((piece) => piece.replace(/[.+?^${}()|[\]\\]/g, "\\$&"));
+    const pieces = glob.split(/\*+/).map((piece) => piece.replace(/[.+?^${}()|[\]\\]/g, "\\$&"));
     const pattern = new RegExp(`^${pieces.join(".*")}$`);
     const hits = names.filter((name) => pattern.test(name));
     if (hits.length === 0) throw new RangeError(unknownHook(glob, names));

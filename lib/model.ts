@@ -124,7 +124,10 @@ export class MoeModel {
   dispose(): void {
     tf.dispose([...this.#params.values(), ...this.#experts.values()].flat());
     this.#experts.clear();
-    void this.#decoder?.then((decoder) => decoder.dispose());
+    void this.#decoder?.then(
+      (decoder) => decoder.dispose(),
+      () => {}, // whoever asked for it knows
+    );
   }
 
   /** One expert's matrix; on `tensorflow` it shares memory with the stack of all experts. Made once, kept. */

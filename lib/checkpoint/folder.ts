@@ -1,27 +1,31 @@
 import { mkdir, readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { useBackend } from "../backend.ts";
+import { isDeepStrictEqual } from "node:util";
 import type { ModelConfig } from "../config.ts";
-import { CheckpointError } from "../errors.ts";
+import { CheckpointError, ConfigError, shown } from "../errors.ts";
 import { familyOf, parseConfig } from "../families/index.ts";
 import type { MoeModel } from "../model.ts";
 import { dbrxTokenizer } from "../tokenizer/dbrx.ts";
 import { fromTokenizerJson } from "../tokenizer/huggingFace.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { checkpointTensors, type LoadProgress, loadModelFrom } from "./load.ts";
-import { openFolder, writeSafetensors } from "./node.ts";
+import { openFolder, refused, writeSafetensors } from "./node.ts";
+
+/** @throws CheckpointError where the file cannot be read */
+export async function readText(path: string): Promise<string> {
+  try {
+    return await readFile(path, "utf8");
+  } catch (cause) {
+    throw refused(path, "must be a readable file", cause);
+  }
+}
 
 /**
  * Reads a JSON file of a model folder.
  * @throws CheckpointError where it cannot be read or is no JSON
  */
 export async function readJson(path: string): Promise<unknown> {
-  let text: string;
-  try {
-    text = await readFile(path, "utf8");
-  } catch (cause) {
-    throw new CheckpointError(`${path}: must be a readable file, got ${(cause as Error).message}`, { cause });
-  }
+  const text = await readText(path);
   try {
     return JSON.parse(text);
   } catch (cause) {
@@ -39,13 +43,12 @@ export async function readConfig(folder: string): Promise<ModelConfig> {
 
 /**
  * Opens a model folder as Hugging Face lays it out: config.json and safetensors, whole or in shards. Chooses the
- * backend first, if nobody has (see `useBackend`).
+ * backend, if nobody has (see `useBackend`).
  * @throws CheckpointError, ConfigError
  * @example const model = await loadModel("models/reference");
  */
 export async function loadModel(folder: string, onProgress?: LoadProgress): Promise<MoeModel> {
   const config = await readConfig(folder);
-  await useBackend();
   const checkpoint = await openFolder(folder);
   try {
     return await loadModelFrom(checkpoint, config, onProgress);
@@ -79,20 +82,31 @@ export async function loadTokenizer(folder: string): Promise<Tokenizer> {
 }
 
 /**
- * Writes config.json and model.safetensors in the family's own layout, so that Hugging Face transformers opens it too.
- * @throws CheckpointError where the folder cannot be written
+ * Writes model.safetensors and config.json in the family's own layout, so that Hugging Face transformers opens it too.
+ * @throws CheckpointError where the folder cannot be written; ConfigError for a configuration that the family's
+ * config.json cannot express
  */
 export async function saveModel(folder: string, model: MoeModel, dtype: "F32" | "BF16" = "BF16"): Promise<void> {
-  const json = {
-    ...familyOf(model.config.family).toJson(model.config),
-    torch_dtype: dtype === "F32" ? "float32" : "bfloat16",
-  };
-  try {
-    await mkdir(folder, { recursive: true });
-    await writeFile(join(folder, "config.json"), `${JSON.stringify(json, null, 2)}\n`);
-  } catch (cause) {
-    throw new CheckpointError(`${folder}: must be a writable folder, got ${(cause as Error).message}`, { cause });
-  }
+  const json = { ...configJson(model.config), torch_dtype: dtype === "F32" ? "float32" : "bfloat16" };
+  const config = join(folder, "config.json");
+  await mkdir(folder, { recursive: true }).catch((cause: unknown) => {
+    throw refused(folder, "must be a writable folder", cause);
+  });
   const tensors = checkpointTensors(model.config, model.params, dtype);
   await writeSafetensors(join(folder, "model.safetensors"), tensors, { metadata: { format: "pt" } });
+  await writeFile(config, `${JSON.stringify(json, null, 2)}\n`).catch((cause: unknown) => {
+    throw refused(config, "must be writable", cause);
+  });
+}
+
+/** The config.json that says all that the configuration says. */
+function configJson(config: ModelConfig): Record<string, unknown> {
+  const json = familyOf(config.family).toJson(config);
+  const readBack = parseConfig(json);
+  for (const field of Object.keys(config) as (keyof ModelConfig)[])
+    if (!isDeepStrictEqual(readBack[field], config[field]))
+      throw new ConfigError(
+        `config: ${field} must be ${shown(readBack[field])}, all that a ${config.family}'s config.json can say, got ${shown(config[field])}`,
+      );
+  return json;
 }

@@ -1,4 +1,5 @@
 import * as tf from "@tensorflow/tfjs";
+import { useBackend } from "../backend.ts";
 import type { ModelConfig } from "../config.ts";
 import { CheckpointError, listed, shown } from "../errors.ts";
 import type { Family, WeightPart, WeightRecipe } from "../families/family.ts";
@@ -13,7 +14,7 @@ export type LoadProgress = (done: number, total: number, param: string) => void;
 
 /**
  * Builds a model from an open checkpoint: each parameter is read, turned to input-axis-first, and uploaded before the
- * next one is touched.
+ * next one is touched. Chooses the backend, if nobody has (see `useBackend`), once the headers are known to fit.
  * @throws CheckpointError for a tensor that is missing, has another shape, or belongs to no parameter
  */
 export async function loadModelFrom(
@@ -24,6 +25,7 @@ export async function loadModelFrom(
   const family = familyOf(config.family);
   const names = [...paramShapes(config).keys()];
   checkTensors(checkpoint, config, family, names);
+  await useBackend();
   const params = new Map<string, tf.Tensor>();
   try {
     for (const [done, name] of names.entries()) {

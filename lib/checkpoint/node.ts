@@ -14,7 +14,7 @@ const INDEX = "model.safetensors.index.json";
 const MAX_SHARDS = 512;
 
 /** The operating system's refusal, such as `ENOSPC: no space left on device, write`, as one of ours. */
-function refused(where: string, expected: string, cause: unknown): CheckpointError {
+export function refused(where: string, expected: string, cause: unknown): CheckpointError {
   const reason = cause instanceof Error ? cause.message : String(cause);
   return new CheckpointError(`${where}: ${expected}, got ${reason}`, { cause });
 }
@@ -108,6 +108,19 @@ export async function openFolder(path: string): Promise<Checkpoint> {
   return openFiles(path, new Map(shards.map((shard) => [shard, join(path, shard)])), index);
 }
 
+/** How the name of a file begins that is being written, to become `path`. */
+function unfinished(path: string): string {
+  return `.${basename(path)}.`;
+}
+
+/** Removes what processes that were killed left of writing `path`; not while somebody writes it. */
+export async function removeUnfinished(path: string): Promise<void> {
+  const folder = dirname(path);
+  const files = await readdir(folder).catch(() => []);
+  const left = files.filter((file) => file.startsWith(unfinished(path)) && file.endsWith(".tmp"));
+  await Promise.all(left.map((file) => rm(join(folder, file), { force: true })));
+}
+
 /**
  * Writes a safetensors file whole or not at all: under a temporary name beside it, then renamed over it. After any
  * failure the former file is as it was and the temporary one is gone.
@@ -119,7 +132,7 @@ export async function writeSafetensors(
   { metadata = {} }: { metadata?: Readonly<Record<string, string>> } = {},
 ): Promise<void> {
   const pieces = encodeSafetensors(tensors, metadata);
-  const temporary = join(dirname(path), `.${basename(path)}.${randomUUID()}.tmp`);
+  const temporary = join(dirname(path), `${unfinished(path)}${randomUUID()}.tmp`);
   try {
     const handle = await open(temporary, "wx");
     try {

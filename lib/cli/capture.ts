@@ -1,8 +1,10 @@
-import { readFile } from "node:fs/promises";
-import { loadModel, loadTokenizer } from "../checkpoint/folder.ts";
-import { writeSafetensors } from "../checkpoint/node.ts";
+import { access, constants } from "node:fs/promises";
+import { dirname } from "node:path";
+import { loadModel, loadTokenizer, readConfig, readText } from "../checkpoint/folder.ts";
+import { refused, writeSafetensors } from "../checkpoint/node.ts";
 import type { TensorData } from "../checkpoint/write.ts";
-import { CheckpointError } from "../errors.ts";
+import { hookNames, matchHooks } from "../hooks.ts";
+import { checkTokens } from "../tokens.ts";
 import { type Command, parse, UsageError } from "./command.ts";
 
 /** `5,17,3;1,1,90`: rows of ids. */
@@ -13,14 +15,6 @@ function parseIds(text: string): number[][] {
       return Number(id);
     }),
   );
-}
-
-async function readText(path: string): Promise<string> {
-  try {
-    return await readFile(path, "utf8");
-  } catch (cause) {
-    throw new CheckpointError(`${path}: must be a readable file, got ${(cause as Error).message}`, { cause });
-  }
 }
 
 export const captureCommand: Command = {
@@ -48,9 +42,17 @@ export const captureCommand: Command = {
     if (out === undefined) throw new UsageError("moescope: must be given --out FILE.safetensors");
     const folder = positionals[0]!;
     const rows = ids === undefined ? null : parseIds(ids);
-    const model = await loadModel(folder);
+    const names = hooks.split(",").map((glob) => glob.trim());
+    // All that can be wrong is looked at before the weights are loaded, which takes its time.
+    const config = await readConfig(folder);
     const tokens = rows ?? [(await loadTokenizer(folder)).encode(text ?? (await readText(file!)))];
-    const { logits, cache } = model.runWithCache(tokens, { names: hooks.split(",").map((glob) => glob.trim()) });
+    checkTokens(tokens, config, 0);
+    matchHooks(names, hookNames(config));
+    await access(dirname(out), constants.W_OK).catch((cause: unknown) => {
+      throw refused(out, "must be writable", cause);
+    });
+    const model = await loadModel(folder);
+    const { logits, cache } = model.runWithCache(tokens, { names });
     const tensors: TensorData[] = cache.names
       .filter((name) => name !== "logits")
       .map((name) => {

@@ -1,5 +1,7 @@
-import { loadModel, loadTokenizer } from "../checkpoint/folder.ts";
+import { loadModel, loadTokenizer, readConfig } from "../checkpoint/folder.ts";
 import { generate } from "../generate.ts";
+import { checkSampling } from "../sample.ts";
+import { checkTokens } from "../tokens.ts";
 import { type Command, parse, realNumber, UsageError, wholeNumber } from "./command.ts";
 
 export const generateCommand: Command = {
@@ -33,10 +35,14 @@ export const generateCommand: Command = {
       ...(topK === undefined ? {} : { topK: wholeNumber("--top-k", topK) }),
     };
     const folder = positionals[0]!;
+    // All that can be wrong is looked at before the weights are loaded, which takes its time.
+    checkSampling(options);
+    const config = await readConfig(folder);
     const tokenizer = await loadTokenizer(folder);
+    const prompt = tokenizer.encode(text);
+    checkTokens(prompt, config, 0);
     const model = await loadModel(folder);
     const end = tokenizer.specials.get("<|endoftext|>");
-    const prompt = tokenizer.encode(text);
     const stopIds = end === undefined ? [] : [end];
     // A token may end inside a character: what is printed is the text so far, less what was printed before.
     const decoder = new TextDecoder();

@@ -1,12 +1,14 @@
-import { appendFile, mkdir, readdir, readFile, rename, writeFile } from "node:fs/promises";
+import { appendFile, copyFile, mkdir, readdir, rename, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { useBackend } from "../backend.ts";
-import { exists, readJson, saveModel } from "../checkpoint/folder.ts";
+import { exists, readJson, readText, saveModel } from "../checkpoint/folder.ts";
+import { refused, removeUnfinished } from "../checkpoint/node.ts";
 import { CheckpointError, ConfigError, shown } from "../errors.ts";
+import type { MoeModel } from "../model.ts";
 import { fromTokenizerJson } from "../tokenizer/huggingFace.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { textLoss } from "../train/evaluate.ts";
-import { parseRun } from "../train/run.ts";
+import { parseRun, type TrainingRun } from "../train/run.ts";
 import { readState, writeState } from "../train/state.ts";
 import { type TrainingProgress, train } from "../train/train.ts";
 import { type Command, parse } from "./command.ts";
@@ -27,8 +29,17 @@ const PASSING_MS = 10_000;
 
 const END_OF_TEXT = "<|endoftext|>";
 
-/** Prints lines that stay, and, on a terminal, one that the next overwrites; elsewhere that one only now and then. */
-function printer(): { line(text: string): void; passing(text: string): void } {
+/** Training keeps a token in 16 bits. */
+const MAX_VOCABULARY = 1 << 16;
+
+interface Printer {
+  /** A line that stays. */
+  line(text: string): void;
+  /** A line that the next one overwrites on a terminal, and that elsewhere comes only now and then. */
+  passing(text: string): void;
+}
+
+function printer(): Printer {
   const { stderr } = process;
   let last = 0;
   return {
@@ -57,51 +68,84 @@ export const trainCommand: Command = {
 
 async function trainFrom(path: string): Promise<void> {
   const print = printer();
-  const { data, out, state: statePath, ...fields } = (await readJson(path)) as RunFiles & Record<string, unknown>;
-  for (const [field, value] of Object.entries({ data, out, state: statePath }))
-    if (typeof value !== "string") throw new ConfigError(`${path}: ${field} must be a path, got ${shown(value)}`);
-  const run = parseRun(fields);
-  const backend = await useBackend();
-  const tokenizer = fromTokenizerJson(await readJson(join(data, "tokenizer.json")));
-  if (tokenizer.vocabSize > run.model.dVocab)
-    throw new ConfigError(
-      `${path}: model.vocab_size must be at least the tokenizer's ${tokenizer.vocabSize}, got ${run.model.dVocab}`,
-    );
-  const texts = await readTexts(join(data, "train"));
+  const { files, run } = await readRun(path);
+  const tokenizerPath = join(files.data, "tokenizer.json");
+  const tokenizer = fromTokenizerJson(await readJson(tokenizerPath));
+  const most = Math.min(run.model.dVocab, MAX_VOCABULARY);
+  if (tokenizer.vocabSize > most)
+    throw new ConfigError(`${tokenizerPath}: vocabulary must be at most ${most} tokens, got ${tokenizer.vocabSize}`);
+  const texts = await readTexts(join(files.data, "train"));
+  const heldOut = await readTexts(join(files.data, "heldout"));
   const tokens = tokensOf([...texts.values()].flat(), tokenizer);
+  const backend = await useBackend();
   print.line(`${[...texts.keys()].join(", ")}: ${tokens.length} tokens; on ${backend}`);
+  const model = await trainResumably(files, run, tokens, print);
 
-  await mkdir(dirname(statePath), { recursive: true });
-  const state = (await exists(statePath)) ? await readState(statePath, run) : undefined;
-  if (state !== undefined) print.line(`going on from step ${state.step} of ${run.steps}`);
-  const curve = `${statePath}.curve.jsonl`;
-  await cutCurve(curve, state?.step ?? 0);
-  let pending: string[] = [];
-  const model = await train(run, tokens, {
-    ...(state === undefined ? {} : { state }),
-    onStep: (progress) => {
-      pending.push(JSON.stringify(curvePoint(progress)));
-      print.passing(progressLine(progress));
-    },
-    onCheckpoint: async (current) => {
-      await appendFile(curve, pending.map((line) => `${line}\n`).join(""));
-      pending = [];
-      await writeState(statePath, current, run);
-    },
-  });
-  await saveModel(out, model);
-  await writeFile(join(out, "tokenizer.json"), await readFile(join(data, "tokenizer.json")));
-  const heldOut = await readTexts(join(data, "heldout"));
+  await removeUnfinished(join(files.out, "model.safetensors"));
+  await saveModel(files.out, model);
   const losses = [...heldOut].map(([kind, documents]) => {
     const loss = textLoss(model, tokensOf(documents, tokenizer), run.pos);
     const bytes = documents.reduce((sum, text) => sum + Buffer.byteLength(text), 0);
     return { kind, bytes, ...loss, bitsPerByte: (loss.natsPerToken * loss.nTokens) / Math.LN2 / bytes };
   });
-  await writeFile(join(out, "heldout.json"), `${JSON.stringify(losses, null, 2)}\n`);
+  await writing(files.out, async () => {
+    await copyFile(tokenizerPath, join(files.out, "tokenizer.json"));
+    await writeFile(join(files.out, "heldout.json"), `${JSON.stringify(losses, null, 2)}\n`);
+  });
   for (const { kind, natsPerToken, bitsPerByte } of losses)
     print.line(`${kind.padEnd(12)} ${natsPerToken.toFixed(3)} nats a token, ${bitsPerByte.toFixed(3)} bits a byte`);
-  print.line(`written to ${out}`);
+  print.line(`written to ${files.out}`);
   model.dispose();
+}
+
+/** @throws ConfigError, CheckpointError */
+async function readRun(path: string): Promise<{ files: RunFiles; run: TrainingRun }> {
+  const json = await readJson(path);
+  if (typeof json !== "object" || json === null || Array.isArray(json))
+    throw new ConfigError(`${path}: must be an object, got ${shown(json)}`);
+  const { data, out, state, ...fields } = json as RunFiles & Record<string, unknown>;
+  for (const [field, value] of Object.entries({ data, out, state }))
+    if (typeof value !== "string") throw new ConfigError(`${path}: ${field} must be a path, got ${shown(value)}`);
+  return { files: { data, out, state }, run: parseRun(fields) };
+}
+
+/** Trains, keeping the state and the curve on disk; goes on from a state that is there. */
+async function trainResumably(
+  { state: path }: RunFiles,
+  run: TrainingRun,
+  tokens: Uint16Array,
+  print: Printer,
+): Promise<MoeModel> {
+  const curve = `${path}.curve.jsonl`;
+  await writing(path, async () => {
+    await mkdir(dirname(path), { recursive: true });
+    await removeUnfinished(path);
+  });
+  const state = (await exists(path)) ? await readState(path, run) : undefined;
+  if (state !== undefined) print.line(`going on from step ${state.step} of ${run.steps}`);
+  await writing(curve, () => cutCurve(curve, state?.step ?? 0));
+  let pending: string[] = [];
+  return train(run, tokens, {
+    ...(state === undefined ? {} : { state }),
+    onStep: (progress) => {
+      pending.push(`${JSON.stringify(curvePoint(progress))}\n`);
+      print.passing(progressLine(progress));
+    },
+    onCheckpoint: async (current) => {
+      await writing(curve, () => appendFile(curve, pending.join("")));
+      pending = [];
+      await writeState(path, current, run);
+    },
+  });
+}
+
+/** Changes files; a refusal of the system becomes one line that names the path. */
+async function writing(path: string, change: () => Promise<void>): Promise<void> {
+  try {
+    await change();
+  } catch (cause) {
+    throw refused(path, "must be writable", cause);
+  }
 }
 
 function curvePoint({ step, crossEntropy, loadBalance, zLoss, gradientNorm, maxViolation }: TrainingProgress): object {
@@ -133,13 +177,26 @@ async function readTexts(folder: string): Promise<Map<string, string[]>> {
   if (files.length === 0) throw new CheckpointError(`${folder}: must hold KIND.jsonl files, got none`);
   const texts = new Map<string, string[]>();
   for (const file of files) {
-    const lines = (await readFile(join(folder, file), "utf8")).trimEnd().split("\n");
+    const path = join(folder, file);
+    const lines = (await readText(path)).trimEnd().split("\n");
     texts.set(
       file.slice(0, -".jsonl".length),
-      lines.map((line) => (JSON.parse(line) as { text: string }).text),
+      lines.map((line, i) => documentOf(line, `${path}: line ${i + 1}`)),
     );
   }
   return texts;
+}
+
+/** The text of a line, which is not empty. */
+function documentOf(line: string, where: string): string {
+  let text: unknown;
+  try {
+    text = (JSON.parse(line) as { text?: unknown } | null)?.text;
+  } catch {
+    // said below
+  }
+  if (typeof text === "string" && text !== "") return text;
+  throw new CheckpointError(`${where} must be like {"text": "…"}, got ${shown(line)}`);
 }
 
 /** Documents one after the other, an end-of-text token after each. */
@@ -149,9 +206,12 @@ function tokensOf(documents: readonly string[], tokenizer: Tokenizer): Uint16Arr
   return Uint16Array.from(documents.flatMap((text) => [...tokenizer.encode(text), end]));
 }
 
-/** Drops the points of the curve past a step: a killed run may have noted them after its last checkpoint. */
+/**
+ * Drops the points of the curve past a step: a killed run may have noted them after its last checkpoint, the last of
+ * them only in part.
+ */
 async function cutCurve(path: string, step: number): Promise<void> {
-  const lines = (await exists(path)) ? (await readFile(path, "utf8")).split("\n").filter(Boolean) : [];
+  const lines = (await exists(path)) ? (await readText(path)).split("\n").slice(0, -1) : [];
   const kept = lines.filter((line) => (JSON.parse(line) as { step: number }).step <= step);
   await writeFile(`${path}.tmp`, kept.map((line) => `${line}\n`).join(""));
   await rename(`${path}.tmp`, path);

@@ -17,7 +17,7 @@ export interface Captured {
  * The routing of a run as plain typed arrays. The cache must hold `mlp.hook_expert_indices` and `hook_expert_weights` of
  * at least one layer; router probabilities go in where all those layers kept `hook_router_probs`.
  * @param model the model's name, for the record
- * @throws RangeError where no layer's routing was kept
+ * @throws RangeError where no layer's routing was kept, or where tokens or pieces are not those of the run
  */
 export function routingTrace({ cache, config, tokens, pieces }: Captured, model: string): RoutingTrace {
   const { nExperts, topK } = config.mlp;
@@ -28,6 +28,8 @@ export function routingTrace({ cache, config, tokens, pieces }: Captured, model:
     throw new RangeError(
       'routingTrace: the cache must hold "blocks.*.mlp.hook_expert_*" of some layer; name it in runWithCache',
     );
+  const [batch, pos] = cache.get(hookName(layers[0]!, "mlp.hook_expert_indices")).shape as [number, number, number];
+  checkRun({ tokens, pieces }, batch, pos);
   const tokenIds = Int32Array.from(tokens.flatMap((row) => Array.from(row)));
   const nTokens = tokenIds.length;
   const interleaved = <A extends Uint16Array | Float32Array>(
@@ -51,12 +53,20 @@ export function routingTrace({ cache, config, tokens, pieces }: Captured, model:
     layers,
     tokenIds,
     pieces,
-    sequenceOffsets: Int32Array.from({ length: tokens.length + 1 }, (_, s) => s * (nTokens / tokens.length)),
+    sequenceOffsets: Int32Array.from({ length: batch + 1 }, (_, s) => s * pos),
     expertIndices: interleaved("mlp.hook_expert_indices", new Uint16Array(rows * topK)),
     expertWeights: interleaved("mlp.hook_expert_weights", new Float32Array(rows * topK)),
     routerProbs: hasProbs ? interleaved("mlp.hook_router_probs", new Float32Array(rows * nExperts)) : null,
     rankOrdered: true,
   };
+}
+
+/** @throws RangeError where tokens or pieces are not as many as the run had */
+function checkRun({ tokens, pieces }: Pick<Captured, "tokens" | "pieces">, batch: number, pos: number): void {
+  const lengths = [...new Set(Array.from(tokens, (row) => row.length))];
+  const found = `${tokens.length} x ${lengths.join("|")}${pieces === null ? "" : ` with ${pieces.length} pieces`}`;
+  const expected = `${batch} x ${pos}${pieces === null ? "" : ` with ${batch * pos} pieces`}`;
+  if (found !== expected) throw new RangeError(`capture: tokens must be the ${expected} of the run, got ${found}`);
 }
 
 /** The pieces of one sequence; ids without a tokenizer are shown as their numbers. */
@@ -70,11 +80,13 @@ function piecesOf({ tokens, pieces }: Captured, sequence: number): TokenPiece[] 
 
 /**
  * Attention of one layer over one sequence. The cache must hold its `attn.hook_pattern`.
- * @throws RangeError where it was not kept, or for a sequence that is not there
+ * @throws RangeError where it was not kept, for a sequence that is not there, or tokens that are not those of the run
  */
 export function attentionTrace(captured: Captured, layer: number, sequence = 0): AttentionTrace {
   const pieces = piecesOf(captured, sequence);
-  const values = captured.cache.get(hookName(layer, "attn.hook_pattern")).dataSync<"float32">();
+  const kept = captured.cache.get(hookName(layer, "attn.hook_pattern"));
+  checkRun(captured, kept.shape[0]!, kept.shape[3]!);
+  const values = kept.dataSync<"float32">();
   const { nHeads } = captured.config;
   const size = nHeads * pieces.length ** 2;
   return { layer, nHeads, pieces, pattern: values.slice(sequence * size, (sequence + 1) * size) };

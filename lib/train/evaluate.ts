@@ -14,9 +14,11 @@ export interface TextLoss {
  * Mean cross-entropy of a text, cut into windows of `pos` tokens that are read one after the other; every token but the
  * text's first is predicted once, from what stands before it in its window.
  * @param tokens at least two
+ * @throws RangeError for fewer
  */
 export function textLoss(model: MoeModel, tokens: ArrayLike<number>, pos: number, batch = 8): TextLoss {
   const nTokens = tokens.length - 1;
+  if (nTokens < 1) throw new RangeError(`textLoss: tokens must be at least two, got ${tokens.length}`);
   let sum = 0;
   for (let start = 0; start < nTokens; ) {
     const whole = Math.floor((nTokens - start) / pos);

@@ -78,11 +78,12 @@ export function parseRun(json: unknown): TrainingRun {
 }
 
 function parseLoadBalance(value: unknown, model: ModelConfig): TrainingRun["loadBalance"] {
-  const { form, weight } = {
-    form: "megablocks",
-    weight: model.mlp.loadBalanceWeight,
-    ...(value as object | undefined),
-  };
+  const given = value ?? {};
+  if (typeof given !== "object" || Array.isArray(given))
+    throw new ConfigError(`run: loadBalance must be an object, got ${shown(given)}`);
+  const { form, weight, ...others } = { form: "megablocks", weight: model.mlp.loadBalanceWeight, ...given };
+  if (Object.keys(others).length > 0)
+    throw new ConfigError(`run: loadBalance fields must be form, weight, got also ${listed(Object.keys(others))}`);
   if (form !== "megablocks" && form !== "huggingface")
     throw new ConfigError(`run: loadBalance.form must be megablocks or huggingface, got ${shown(form)}`);
   if (!atLeast(0, false)(weight))
