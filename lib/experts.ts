@@ -54,9 +54,12 @@ function tokensOf(assignments: Int32Array, topK: number): Int32Array {
 
 /**
  * What one more matrix product costs beyond its arithmetic, in multiply-adds: about 0.1 ms of dispatch at the
- * 2·10^11 multiply-adds a second of two cores. Batching the experts saves these and pays for the padding.
+ * 2·10^11 multiply-adds a second of two cores.
  */
 const PRODUCT_OVERHEAD = 2e7;
+
+/** A product of few rows takes as long as one of this many: reading the weights from memory takes that time. */
+const LEAST_ROWS = 24;
 
 /**
  * Runs each expert on the tokens routed to it and puts the outputs back in slot order.
@@ -73,10 +76,12 @@ export function runExperts(x: tf.Tensor2D, plan: Dispatch, weights: ExpertWeight
   );
 }
 
-function batchingPays({ counts, order }: Dispatch, { gate }: ExpertStack): boolean {
+/** Batching saves products and pays for rows of padding, and for reading the weights of experts that have no token. */
+function batchingPays({ counts }: Dispatch, { gate }: ExpertStack): boolean {
   const [nExperts, dModel, dFf] = gate.shape;
-  const padding = nExperts * largestOf(counts) - order.length;
-  return padding * dModel * dFf < nExperts * PRODUCT_OVERHEAD;
+  const cost = (rows: number): number => Math.max(rows, LEAST_ROWS) * dModel * dFf;
+  const looped = counts.reduce((sum, rows) => (rows === 0 ? sum : sum + cost(rows) + PRODUCT_OVERHEAD), 0);
+  return nExperts * cost(largestOf(counts)) < looped;
 }
 
 function largestOf(counts: Int32Array): number {
