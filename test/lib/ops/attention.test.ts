@@ -1,0 +1,169 @@
+import * as tf from "@tensorflow/tfjs";
+import { beforeAll, describe, expect, test } from "vitest";
+import { type BackendName, useBackend } from "../../../lib/backend.ts";
+import { type AttentionTaps, attention, causalMask } from "../../../lib/ops/attention.ts";
+import { expectClose, relativeError, seeded } from "../../helpers.ts";
+
+const BACKENDS: BackendName[] = ["tensorflow", "wasm"];
+const UNWATCHED: AttentionTaps = { scores: (value) => value, pattern: (value) => value };
+
+function randomTensor(shape: [number, number, number, number], seed: number): tf.Tensor4D {
+  const random = seeded(seed);
+  const size = shape.reduce((a, b) => a * b, 1);
+  return tf.tensor4d(
+    Float32Array.from({ length: size }, () => 4 * random() - 2),
+    shape,
+  );
+}
+
+describe.each(BACKENDS)("attention on %s", (backend) => {
+  beforeAll(async () => {
+    await useBackend(backend);
+  });
+
+  test("two tokens and one head, by hand", () => {
+    tf.tidy(() => {
+      // Scale 1/2. The second query gives scores 0 and 2 · ln 3 / 2 = ln 3, hence weights 1/4 and 3/4;
+      // the first may look at its own key only.
+      const q = tf.tensor4d([[[[2, 0, 0, 0]], [[2, 0, 0, 0]]]]);
+      const keys = tf.tensor4d([
+        [
+          [
+            [0, 1, 0, 0],
+            [Math.log(3), 0, 1, 0],
+          ],
+        ],
+      ]);
+      const values = tf.tensor4d([
+        [
+          [
+            [4, 0, 0, 1],
+            [0, 8, 0, 1],
+          ],
+        ],
+      ]);
+      const seen: number[][] = [];
+      const keep = (value: tf.Tensor4D): tf.Tensor4D => {
+        seen.push([...value.dataSync()]);
+        return value;
+      };
+      const scoring = { scale: 0.5, softcap: null, mask: causalMask(2, 0) };
+      const z = attention(q, { keys, values }, scoring, { scores: keep, pattern: keep });
+      expect(relativeError(z.dataSync(), [4, 0, 0, 1, 1, 6, 0, 1])).toBeLessThan(1e-6);
+      expect(relativeError(seen[0]!, [0, -Infinity, 0, Math.log(3)])).toBeLessThan(1e-6);
+      expect(relativeError(seen[1]!, [1, 0, 0.25, 0.75])).toBeLessThan(1e-6);
+    });
+  });
+
+  test("a soft cap bends scores before the mask: 2 · tanh(score / 2)", () => {
+    tf.tidy(() => {
+      // Scores 6 and 1: 2 · tanh 3 = 1.990110 and 2 · tanh 0.5 = 0.924234.
+      const q = tf.tensor4d([[[[1]], [[1]]]]);
+      const keys = tf.tensor4d([[[[6], [1]]]]);
+      const seen: number[] = [];
+      const scores = (value: tf.Tensor4D): tf.Tensor4D => {
+        seen.push(...value.dataSync());
+        return value;
+      };
+      const scoring = { scale: 1, softcap: 2, mask: causalMask(2, 0) };
+      attention(q, { keys, values: keys }, scoring, { ...UNWATCHED, scores });
+      expect(relativeError(seen, [1.99011, -Infinity, 1.99011, 0.924234])).toBeLessThan(1e-6);
+    });
+  });
+
+  test.each([
+    [6, 3],
+    [6, 1],
+    [4, 4],
+  ])("%d query heads on %d key-value heads are those heads repeated", (nHeads, nKvHeads) => {
+    tf.tidy(() => {
+      const [batch, pos, dHead, group] = [2, 5, 4, nHeads / nKvHeads];
+      const q = randomTensor([batch, pos, nHeads, dHead], 1);
+      const keys = randomTensor([batch, nKvHeads, pos, dHead], 2);
+      const values = randomTensor([batch, nKvHeads, pos, dHead], 3);
+      const scoring = { scale: 0.3, softcap: null, mask: causalMask(pos, 0) };
+      const whichKv = Array.from({ length: nHeads }, (_, h) => Math.floor(h / group));
+      const repeated = { keys: tf.gather(keys, whichKv, 1), values: tf.gather(values, whichKv, 1) };
+      const expected = attention(q, repeated, scoring, UNWATCHED);
+      expectClose(attention(q, { keys, values }, scoring, UNWATCHED), expected, 1e-6);
+    });
+  });
+
+  test("queries that follow a past attend as in the full pass", () => {
+    tf.tidy(() => {
+      const [q, keys, values] = [1, 2, 3].map((seed) => randomTensor([2, 6, 2, 4], seed)) as [
+        tf.Tensor4D,
+        tf.Tensor4D,
+        tf.Tensor4D,
+      ];
+      const heads = {
+        keys: keys.transpose<tf.Tensor4D>([0, 2, 1, 3]),
+        values: values.transpose<tf.Tensor4D>([0, 2, 1, 3]),
+      };
+      const scoring = { scale: 0.5, softcap: null };
+      const full = attention(q, heads, { ...scoring, mask: causalMask(6, 0) }, UNWATCHED);
+      for (const past of [1, 4, 5]) {
+        const rest = q.slice([0, past, 0, 0], [-1, 6 - past, -1, -1]);
+        const z = attention(rest, heads, { ...scoring, mask: causalMask(6 - past, past) }, UNWATCHED);
+        expectClose(z, full.slice([0, past, 0, 0], [-1, 6 - past, -1, -1]), 1e-6);
+      }
+    });
+  });
+
+  test("what a hook puts in the place of scores and pattern is used", () => {
+    tf.tidy(() => {
+      const keys = tf.tensor4d([[[[1], [1]]]]);
+      const values = tf.tensor4d([[[[10], [20]]]]);
+      const scoring = { scale: 1, softcap: null, mask: causalMask(2, 0) };
+      const q = tf.tensor4d([[[[1]], [[1]]]]);
+      const odds = (): tf.Tensor4D =>
+        tf.tensor4d([
+          [
+            [
+              [0, 0],
+              [Math.log(4), 0],
+            ],
+          ],
+        ]);
+      const scored = attention(q, { keys, values }, scoring, { ...UNWATCHED, scores: odds });
+      expect(relativeError(scored.dataSync(), [15, 12])).toBeLessThan(1e-6);
+      const second = attention(q, { keys, values }, scoring, {
+        ...UNWATCHED,
+        pattern: () =>
+          tf.tensor4d([
+            [
+              [
+                [0, 1],
+                [0, 2],
+              ],
+            ],
+          ]),
+      });
+      expect([...second.dataSync()]).toEqual([20, 40]);
+    });
+  });
+});
+
+describe("causalMask", () => {
+  const O = -Infinity;
+
+  test("a query may look at itself and what is before it", () => {
+    expect(causalMask(3, 0)?.arraySync()).toEqual([
+      [0, O, O],
+      [0, 0, O],
+      [0, 0, 0],
+    ]);
+  });
+
+  test("a past may always be looked at", () => {
+    expect(causalMask(2, 3)?.arraySync()).toEqual([
+      [0, 0, 0, 0, O],
+      [0, 0, 0, 0, 0],
+    ]);
+  });
+
+  test("one query needs no mask", () => {
+    expect(causalMask(1, 0)).toBeNull();
+    expect(causalMask(1, 7)).toBeNull();
+  });
+});
