@@ -1,6 +1,6 @@
 import * as tf from "@tensorflow/tfjs";
 import { listed } from "./errors.ts";
-import type { HookContext, HookFn, HookName } from "./hooks.ts";
+import type { HookName } from "./hooks.ts";
 
 /**
  * The activations that one run kept, by hook name. It owns them: call {@link ActivationCache.dispose} when done.
@@ -9,11 +9,11 @@ import type { HookContext, HookFn, HookName } from "./hooks.ts";
 export class ActivationCache {
   readonly #values = new Map<HookName, tf.Tensor>();
 
-  /** A hook that keeps what it sees, of each name the last. */
-  readonly keep: HookFn = (value: tf.Tensor, { name }: HookContext): void => {
+  /** Takes over an activation, of each name the last; its tensor must be nobody else's. */
+  adopt(name: HookName, value: tf.Tensor): void {
     this.#values.get(name)?.dispose();
-    this.#values.set(name, tf.keep(value.clone()));
-  };
+    this.#values.set(name, tf.keep(value));
+  }
 
   /** Names that were kept, in the order in which they were computed. */
   get names(): HookName[] {

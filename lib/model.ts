@@ -4,9 +4,9 @@ import { checkConfig, type ModelConfig } from "./config.ts";
 import { type Decoder, decoderOf } from "./decoder.ts";
 import { CheckpointError, listed } from "./errors.ts";
 import { type KvCache, nextLogits, residual, unembed } from "./forward.ts";
-import { type HookFn, type HookName, type Hooks, hookNames, matchHooks } from "./hooks.ts";
+import { type HookName, type Hooks, hookNames, matchHooks } from "./hooks.ts";
 import { paramShapes } from "./params.ts";
-import { Taps } from "./taps.ts";
+import { type Kept, Taps } from "./taps.ts";
 import { checkTokens, type Tokens } from "./tokens.ts";
 import { assembleWeights, type Weights } from "./weights.ts";
 
@@ -74,16 +74,8 @@ export class MoeModel {
    * @throws as {@link MoeModel.run}; RangeError for an unknown hook, ShapeError for a replacement of another shape
    * @example model.runWithHooks(tokens, { "blocks.0.hook_mlp_out": (x) => tf.zerosLike(x) });
    */
-  runWithHooks(tokens: Tokens, hooks: Hooks, { stopAtLayer }: RunOptions = {}): tf.Tensor3D {
-    const { ids, batch, pos } = checkTokens(tokens, this.config, 0);
-    const nBlocks = blocksToRun(stopAtLayer, this.config.nLayers);
-    const taps = new Taps(this.config, hooks, { batch, pos, past: 0 });
-    return tf.tidy(() => {
-      const run = { config: this.config, batch, pos, taps };
-      const x = residual(tf.tensor1d(ids, "int32"), this.weights, run, nBlocks);
-      const out = stopAtLayer === undefined ? unembed(x, this.weights, this.config, taps) : x;
-      return out.reshape<tf.Tensor3D>([batch, pos, -1]);
-    });
+  runWithHooks(tokens: Tokens, hooks: Hooks, options: RunOptions = {}): tf.Tensor3D {
+    return this.#run(tokens, hooks, options, null);
   }
 
   /**
@@ -95,10 +87,9 @@ export class MoeModel {
   runWithCache(tokens: Tokens, options: CacheOptions = {}): { logits: tf.Tensor3D; cache: ActivationCache } {
     const { names = "*", hooks = {}, ...rest } = options;
     const cache = new ActivationCache();
-    const all: { [name in HookName]?: HookFn | readonly HookFn[] } = { ...hooks };
-    for (const name of matchHooks(names, this.hookNames)) all[name] = [all[name] ?? [], cache.keep].flat();
+    const kept = { names: matchHooks(names, this.hookNames), cache };
     try {
-      return { logits: this.runWithHooks(tokens, all, rest), cache };
+      return { logits: this.#run(tokens, hooks, rest, kept), cache };
     } catch (error) {
       cache.dispose();
       throw error;
@@ -128,6 +119,18 @@ export class MoeModel {
       (decoder) => decoder.dispose(),
       () => {}, // whoever asked for it knows
     );
+  }
+
+  #run(tokens: Tokens, hooks: Hooks, { stopAtLayer }: RunOptions, kept: Kept | null): tf.Tensor3D {
+    const { ids, batch, pos } = checkTokens(tokens, this.config, 0);
+    const nBlocks = blocksToRun(stopAtLayer, this.config.nLayers);
+    const taps = new Taps(this.config, hooks, { batch, pos, past: 0 }, kept);
+    return tf.tidy(() => {
+      const run = { config: this.config, batch, pos, taps };
+      const x = residual(tf.tensor1d(ids, "int32"), this.weights, run, nBlocks);
+      const out = stopAtLayer === undefined ? unembed(x, this.weights, this.config, taps) : x;
+      return out.reshape<tf.Tensor3D>([batch, pos, -1]);
+    });
   }
 
   /** One expert's matrix; on `tensorflow` it shares memory with the stack of all experts. Made once, kept. */

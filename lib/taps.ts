@@ -1,5 +1,6 @@
 import type { Tensor } from "@tensorflow/tfjs";
 import { type Axis, checkShape, type Shape } from "./axes.ts";
+import type { ActivationCache } from "./cache.ts";
 import type { ModelConfig } from "./config.ts";
 import { ShapeError } from "./errors.ts";
 import {
@@ -15,6 +16,12 @@ import {
   unknownHook,
 } from "./hooks.ts";
 
+/** Which activations of a run go into which cache. */
+export interface Kept {
+  names: ReadonlySet<HookName>;
+  cache: ActivationCache;
+}
+
 /**
  * The hooks of one run. The model computes with batch and position as one axis; hooks see them apart, in the declared
  * shape. A value that nobody listens to passes through untouched and costs nothing.
@@ -22,25 +29,33 @@ import {
 export class Taps {
   readonly #hooks: ReadonlyMap<string, readonly HookFn[]>;
   readonly #sizes: Partial<Record<Axis, number>>;
+  readonly #kept: Kept | null;
 
   /**
    * @param batch sequences of this run
    * @param pos tokens of each sequence in this run
    * @param past tokens that a key-value cache already holds
+   * @param kept what to keep, as hooks leave it; null: nothing
    * @throws RangeError for a name that is no hook of the model, with near names
    */
-  constructor(config: ModelConfig, hooks: Hooks, { batch, pos, past }: { batch: number; pos: number; past: number }) {
+  constructor(
+    config: ModelConfig,
+    hooks: Hooks,
+    { batch, pos, past }: { batch: number; pos: number; past: number },
+    kept: Kept | null = null,
+  ) {
     const entries = Object.entries(hooks).map(
       ([name, fn]) => [name, typeof fn === "function" ? [fn] : (fn ?? [])] as const,
     );
     if (entries.length > 0) checkNames(config, entries);
     this.#hooks = new Map(entries.filter(([, list]) => list.length > 0));
+    this.#kept = kept;
     this.#sizes = { ...axisSizes(config), batch, pos, q_pos: pos, k_pos: past + pos };
   }
 
   /** Whether anybody listens to this hook. */
   wants(name: HookName): boolean {
-    return this.#hooks.has(name);
+    return this.#hooks.has(name) || this.#kept?.names.has(name) === true;
   }
 
   /**
@@ -48,17 +63,18 @@ export class Taps {
    * @throws ShapeError for a replacement of another shape or type, TypeError for one that is no tensor
    */
   tap<T extends Tensor>(name: HookName, value: T): T {
-    const hooks = this.#hooks.get(name);
-    if (hooks === undefined) return value;
+    if (!this.wants(name)) return value;
     const { shape, dtype } = HOOKS[patternOf(name)!];
     const seen: Tensor = value.reshape(this.#resolve(shape, value));
     const context = { name, layer: layerOf(name) };
     let current = seen;
-    for (const hook of hooks) {
+    for (const hook of this.#hooks.get(name) ?? []) {
       const replacement: unknown = hook(current, context);
       if (replacement === undefined) continue;
       current = checkReplacement(name, replacement, shape, dtype, this.#sizes, seen);
     }
+    // What was shown is a tensor of its own; a replacement may be the caller's to dispose.
+    if (this.#kept?.names.has(name) === true) this.#kept.cache.adopt(name, current === seen ? seen : current.clone());
     return current === seen ? value : (current.reshape(value.shape) as T);
   }
 
