@@ -4,6 +4,7 @@ import { captureCommand } from "./capture.ts";
 import { type Command, USAGE, UsageError } from "./command.ts";
 import { generateCommand } from "./generate.ts";
 import { infoCommand } from "./info.ts";
+import { traceCommand } from "./trace.ts";
 import { trainCommand } from "./train.ts";
 
 const COMMANDS: Record<string, Command> = {
@@ -11,6 +12,7 @@ const COMMANDS: Record<string, Command> = {
   capture: captureCommand,
   generate: generateCommand,
   train: trainCommand,
+  trace: traceCommand,
 };
 
 function help(): string {

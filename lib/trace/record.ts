@@ -9,18 +9,27 @@ export interface TokenPiece {
   special: boolean;
 }
 
+export interface TraceSource {
+  engine: string;
+  model: string;
+  version?: string;
+  /** The form that it was imported from, such as "base64 npy". */
+  encoding?: string;
+}
+
 /**
  * The routing of a text as plain typed arrays: what metrics and views read, whatever engine recorded it.
  * Arrays are row-major; a token's rows are contiguous, so that tokens can be appended as they stream.
+ * Every row is one that was recorded: an importer leaves out tokens and layers without routing and never fills them in.
  */
 export interface RoutingTrace {
-  /** Who recorded it and with which model. */
-  source: { engine: string; model: string };
+  /** Who recorded it, with which model and, where known, in which version and form. */
+  source: TraceSource;
   nExperts: number;
   topK: number;
   /** The model's layer number of each traced layer, rising. Its length is n_layers here. */
   layers: number[];
-  /** Token ids, sequence after sequence: [n_tokens]. */
+  /** Token ids, sequence after sequence; -1 where the recorder kept none: [n_tokens]. */
   tokenIds: Int32Array;
   /** The tokens as they are to be shown, or null where the recorder had only ids: [n_tokens]. */
   pieces: TokenPiece[] | null;
@@ -34,7 +43,16 @@ export interface RoutingTrace {
   routerProbs: Float32Array | null;
   /** Slot 0 holds the best expert, and so on; false where the recorder did not keep the order. */
   rankOrdered: boolean;
+  /** Each token's position in what the model read, where a sequence does not start at 0 or skips some: [n_tokens]. */
+  positions?: Int32Array;
+  /** Index into {@link PHASES} for each token, where recorded: [n_tokens]. */
+  phases?: Uint8Array;
+  /** The kind of text of each sequence, such as "code", where known: [n_sequences]. */
+  domains?: string[];
 }
+
+/** When a token was routed: with the prompt that it stood in, or on its own after the model had produced it. */
+export const PHASES = ["prefill", "decode"] as const;
 
 /** Attention probabilities of one layer over one sequence. */
 export interface AttentionTrace {

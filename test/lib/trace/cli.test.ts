@@ -1,0 +1,90 @@
+import { spawnSync } from "node:child_process";
+import { mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { loadModel, loadTokenizer } from "../../../lib/checkpoint/folder.ts";
+import { hookName } from "../../../lib/hooks.ts";
+import { loadTrace } from "../../../lib/trace/node.ts";
+
+const root = fileURLToPath(new URL("../../..", import.meta.url));
+const MODEL = join(root, "models/reference");
+
+let folder = "";
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), "moescope-"));
+});
+afterEach(async () => {
+  await rm(folder, { recursive: true });
+});
+
+/** Runs a command line in the temporary folder. */
+function moescope(...args: string[]): { status: number | null; stdout: string; error: string } {
+  const command = ["--import", join(root, "node_modules/tsx/dist/esm/index.mjs"), join(root, "lib/cli/main.ts")];
+  const { status, stdout, stderr } = spawnSync(process.execPath, [...command, ...args], {
+    cwd: folder,
+    encoding: "utf8",
+  });
+  return { status, stdout, error: stderr.trim().split("\n").at(-1)! };
+}
+
+async function put(path: string, text: string | Uint8Array): Promise<string> {
+  await mkdir(join(folder, path, ".."), { recursive: true });
+  await writeFile(join(folder, path), text);
+  return path;
+}
+
+describe("moescope trace", () => {
+  test("writes the routing of each text in windows, each with its folder's name as domain", async () => {
+    const prose = "The experts of a layer share the work between them. ".repeat(4);
+    const files = [await put("code/a.ts", "const x = 1;\n"), await put("prose/b.txt", prose)];
+    const { status, stdout } = moescope("trace", MODEL, ...files, "--out", "out", "--window", "16", "--probs");
+    expect(status).toBe(0);
+    expect(stdout).toMatch(/^\d+ tokens of 2 texts \(code, prose\) written to out.trace\.parquet\n$/);
+    expect(await readdir(join(folder, "out"))).toEqual(["trace.parquet"]);
+
+    const trace = await loadTrace(join(folder, "out/trace.parquet"));
+    const tokenizer = await loadTokenizer(MODEL);
+    const [code, ids] = ["const x = 1;\n", prose].map((text) => tokenizer.encode(text)) as [number[], number[]];
+    expect([...trace.tokenIds]).toEqual([...code, ...ids]);
+    expect(trace.sequenceOffsets[2]! - trace.sequenceOffsets[1]!).toBe(16);
+    expect(trace.domains).toEqual(["code", ...Array.from({ length: Math.ceil(ids.length / 16) }, () => "prose")]);
+    expect(trace.pieces!.map(({ text }) => text).join("")).toBe(`const x = 1;\n${prose}`);
+
+    // The second window of the prose starts anew: it is routed as a text of its own.
+    const model = await loadModel(MODEL);
+    const { logits, cache } = model.runWithCache(ids.slice(16, 32), { names: "blocks.2.mlp.hook_*" });
+    const expected = cache.get(hookName(2, "mlp.hook_expert_indices")).dataSync();
+    const probs = cache.get(hookName(2, "mlp.hook_router_probs")).dataSync();
+    for (let t = 0; t < 16; t++) {
+      const row = (code.length + 16 + t) * 4 + 2; // 4 layers, of which this is the third
+      expect([...trace.expertIndices.subarray(row * 4, row * 4 + 4)]).toEqual([...expected.subarray(t * 4, t * 4 + 4)]);
+      expect(trace.routerProbs![row * 16]).toBeCloseTo(probs[t * 16]!, 5);
+    }
+    cache.dispose();
+    logits.dispose();
+    model.dispose();
+  });
+
+  test("says in one line what is wrong, and leaves nothing behind", async () => {
+    const file = await put("a.txt", "");
+    expect(moescope("trace", MODEL)).toMatchObject({
+      status: 2,
+      error: expect.stringMatching(/^moescope: must be given MODEL, FILE\.\.\., got /),
+    });
+    expect(moescope("trace", MODEL, file, "--out", "out", "--window", "257")).toMatchObject({
+      status: 2,
+      error: expect.stringMatching(/^moescope: --window must be from 1 to the model's context \(256\), got 257/),
+    });
+    expect(moescope("trace", MODEL, "none.txt", "--out", "out")).toMatchObject({
+      status: 1,
+      error: expect.stringMatching(/^none\.txt: must be a readable file, got ENOENT/),
+    });
+    expect(moescope("trace", MODEL, file, "--out", "out")).toMatchObject({
+      status: 1,
+      error: "moescope trace: the texts must have at least one token, got none",
+    });
+    expect(await readdir(folder)).toEqual(["a.txt"]);
+  });
+});
