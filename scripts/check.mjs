@@ -2,19 +2,22 @@ import { join } from "node:path";
 import { isMain, main } from "./command.mjs";
 import { root, start } from "./run.mjs";
 
+// By its place: tslab brings a TypeScript of its own, and npm may link either as .bin/tsc.
+const TSC = "typescript/bin/tsc";
+
 const CHECKS = [
-  { name: "type check", command: "tsc", args: ["-p", "tsconfig.json"] },
-  { name: "type check of what runs in a browser", command: "tsc", args: ["-p", "viz/live", "--noEmit"] },
-  { name: "lint", command: "oxlint", args: ["--type-aware", "--deny-warnings"] },
-  { name: "format check", command: "biome", args: ["ci", "."] },
+  { name: "type check", program: TSC, args: ["-p", "tsconfig.json"] },
+  { name: "type check of what runs in a browser", program: TSC, args: ["-p", "viz/live", "--noEmit"] },
+  { name: "lint", program: ".bin/oxlint", args: ["--type-aware", "--deny-warnings"] },
+  { name: "format check", program: ".bin/biome", args: ["ci", "."] },
 ];
 
 /** Runs every check, each named before its output. @returns {Promise<number>} how many failed */
 export async function check() {
   let failed = 0;
-  for (const { name, command, args } of CHECKS) {
+  for (const { name, program, args } of CHECKS) {
     console.log(`check: ${name}`);
-    if ((await start(join(root, "node_modules", ".bin", command), args).ended) === 0) continue;
+    if ((await start(join(root, "node_modules", program), args).ended) === 0) continue;
     console.log(`check: ${name} failed`);
     failed++;
   }
