@@ -16,7 +16,7 @@ import { clock } from "./format.ts";
 
 /** Where a run reads and writes; paths are relative to the working folder. */
 interface RunFiles {
-  /** A folder with tokenizer.json, train/KIND.jsonl and heldout/KIND.jsonl, a document a line under `text`. */
+  /** A folder with tokenizer.json, train/KIND.jsonl and heldout/KIND.jsonl (a document a line under `text`), and a manifest.json of their sources if there is one. */
   data: string;
   /** The model folder to write. */
   out: string;
@@ -90,6 +90,9 @@ async function trainFrom(path: string): Promise<void> {
   });
   await writing(files.out, async () => {
     await copyFile(tokenizerPath, join(files.out, "tokenizer.json"));
+    await copyFile(curveOf(files.state), join(files.out, "curve.jsonl"));
+    const manifest = join(files.data, "manifest.json");
+    if (await exists(manifest)) await copyFile(manifest, join(files.out, "data.json"));
     await writeFile(join(files.out, "heldout.json"), `${JSON.stringify(losses, null, 2)}\n`);
   });
   for (const { kind, natsPerToken, bitsPerByte } of losses)
@@ -109,6 +112,11 @@ async function readRun(path: string): Promise<{ files: RunFiles; run: TrainingRu
   return { files: { data, out, state }, run: parseRun(fields) };
 }
 
+/** Losses and loads of every step, as JSON lines beside the state. */
+function curveOf(state: string): string {
+  return `${state}.curve.jsonl`;
+}
+
 /** Trains, keeping the state and the curve on disk; goes on from a state that is there. */
 async function trainResumably(
   { state: path }: RunFiles,
@@ -116,7 +124,7 @@ async function trainResumably(
   tokens: Uint16Array,
   print: Printer,
 ): Promise<MoeModel> {
-  const curve = `${path}.curve.jsonl`;
+  const curve = curveOf(path);
   await writing(path, async () => {
     await mkdir(dirname(path), { recursive: true });
     await removeUnfinished(path);
