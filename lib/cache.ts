@@ -1,6 +1,6 @@
 import * as tf from "@tensorflow/tfjs";
 import { listed } from "./errors.ts";
-import type { HookName } from "./hooks.ts";
+import type { HookContext, HookFn, HookName } from "./hooks.ts";
 
 /**
  * The activations that one run kept, by hook name. It owns them: call {@link ActivationCache.dispose} when done.
@@ -8,6 +8,9 @@ import type { HookName } from "./hooks.ts";
  */
 export class ActivationCache {
   readonly #values = new Map<HookName, tf.Tensor>();
+
+  /** A hook that keeps what it sees, of each name the last; for runs that have no cache of their own, as `generate`'s. */
+  readonly keep: HookFn = (value: tf.Tensor, { name }: HookContext): void => this.adopt(name, value.clone());
 
   /** Takes over an activation, of each name the last; its tensor must be nobody else's. */
   adopt(name: HookName, value: tf.Tensor): void {
