@@ -14,7 +14,6 @@ import { loadModel } from "../lib/checkpoint/folder.ts";
 import { openFolder } from "../lib/checkpoint/node.ts";
 import type { ModelConfig } from "../lib/config.ts";
 import { generate } from "../lib/generate.ts";
-import type { HookName } from "../lib/hooks.ts";
 import type { MoeModel } from "../lib/model.ts";
 import { hashUniform } from "../lib/random.ts";
 import { Peer } from "./peer.ts";
@@ -113,7 +112,7 @@ async function compare(model: MoeModel, peer: Peer, ids: number[][]): Promise<{ 
   let worst = 0;
   let [same, rows] = [0, 0];
   for (const name of cache.names.filter((hook) => theirs.tensors.has(hook))) {
-    const ours = cache.get(name as HookName);
+    const ours = cache.get(name);
     const actual = ours.dataSync();
     if (ours.dtype === "int32") {
       const expected = await theirs.readInt32(name);
