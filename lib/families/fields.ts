@@ -13,7 +13,7 @@ export class Fields {
   /** A number; without a fallback the field must be there. */
   number(name: string, fallback?: number): number {
     const value = this.#json[name] ?? fallback;
-    if (typeof value !== "number") throw this.#error(name, "a number", value);
+    if (typeof value !== "number") throw this.#error(name, "a number", this.#json[name]);
     return value;
   }
 

@@ -1,0 +1,53 @@
+import { describe, expect, test } from "vitest";
+import { checkConfig, type ModelConfig, type MoeConfig } from "../../lib/config.ts";
+import { ConfigError } from "../../lib/errors.ts";
+import { TINY } from "../helpers.ts";
+
+const withMlp = (mlp: Partial<MoeConfig>): ModelConfig => ({ ...TINY, mlp: { ...TINY.mlp, ...mlp } });
+const powers = (normalize: number): ModelConfig => withMlp({ gating: { kind: "softmaxThenTopK", normalize } });
+
+describe("checkConfig", () => {
+  test("hands a config on that can be built", () => {
+    expect(checkConfig(TINY)).toBe(TINY);
+    const config = withMlp({ topK: 5, loadBalanceWeight: 0, gating: { kind: "topKThenSoftmax" } });
+    expect(checkConfig(config)).toBe(config);
+  });
+
+  const whole = (most: number): string => `a whole number from 1 to ${most}`;
+  test.each<[string, ModelConfig, string]>([
+    ["no layer", { ...TINY, nLayers: 0 }, `nLayers must be ${whole(4096)}, got 0`],
+    ["layers without end", { ...TINY, nLayers: 1e9 }, `nLayers must be ${whole(4096)}, got 1000000000`],
+    ["half a dimension", { ...TINY, dModel: 16.5 }, `dModel must be ${whole(16777216)}, got 16.5`],
+    ["a negative count", { ...TINY, dVocab: -1 }, `dVocab must be ${whole(16777216)}, got -1`],
+    ["an infinite context", { ...TINY, nCtx: Infinity }, `nCtx must be ${whole(16777216)}, got Infinity`],
+    ["NaN", { ...TINY, nHeads: Number.NaN }, `nHeads must be ${whole(16777216)}, got NaN`],
+    ["a word", { ...TINY, dHead: "4" as unknown as number }, `dHead must be ${whole(16777216)}, got "4"`],
+    ["nothing", { ...TINY, nCtx: undefined as unknown as number }, `nCtx must be ${whole(16777216)}, got undefined`],
+    ["a huge axis", { ...TINY, dVocab: 2 ** 24 + 1 }, `dVocab must be ${whole(16777216)}, got 16777217`],
+    ["groups that are not whole", { ...TINY, nKvHeads: 3 }, "nHeads must be a multiple of nKvHeads (3), got 4"],
+    ["more keys than queries", { ...TINY, nKvHeads: 8 }, "nHeads must be a multiple of nKvHeads (8), got 4"],
+    ["an odd head", { ...TINY, dHead: 5 }, "dHead must be even, since RoPE turns pairs, got 5"],
+    ["a norm that divides by 0", { ...TINY, normEps: 0 }, "normEps must be a positive number, got 0"],
+    ["a base that is not a number", { ...TINY, ropeBase: Number.NaN }, "ropeBase must be a positive number, got NaN"],
+    ["a clamp to nothing", { ...TINY, clipQkv: 0 }, "clipQkv must be a positive number, got 0"],
+    ["a negative scale", { ...TINY, attentionScale: -1 }, "attentionScale must be a positive number, got -1"],
+    ["no expert", withMlp({ nExperts: 0 }), `mlp.nExperts must be ${whole(65536)}, got 0`],
+    [
+      "more experts than a trace holds",
+      withMlp({ nExperts: 65537 }),
+      `mlp.nExperts must be ${whole(65536)}, got 65537`,
+    ],
+    ["too many chosen", withMlp({ topK: 6 }), `mlp.topK (nExperts is 5) must be ${whole(5)}, got 6`],
+    ["none chosen", withMlp({ topK: 0 }), `mlp.topK (nExperts is 5) must be ${whole(5)}, got 0`],
+    ["experts without neurons", withMlp({ dFf: 0 }), `mlp.dFf must be ${whole(16777216)}, got 0`],
+    ["a 0-norm", powers(0), "mlp.gating.normalize must be a positive number, got 0"],
+    ["an ∞-norm", powers(Infinity), "mlp.gating.normalize must be a positive number, got Infinity"],
+    [
+      "a penalty for balance",
+      withMlp({ loadBalanceWeight: -1 }),
+      "mlp.loadBalanceWeight must be a positive number, got -1",
+    ],
+  ])("refuses %s in one line", (_, config, message) => {
+    expect(() => checkConfig(config)).toThrow(new ConfigError(`config: ${message}`));
+  });
+});
