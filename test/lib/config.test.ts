@@ -4,6 +4,7 @@ import { ConfigError } from "../../lib/errors.ts";
 import { TINY } from "../helpers.ts";
 
 const withMlp = (mlp: Partial<MoeConfig>): ModelConfig => ({ ...TINY, mlp: { ...TINY.mlp, ...mlp } });
+const whole = (most: number): string => `a whole number from 1 to ${most}`;
 const powers = (normalize: number): ModelConfig => withMlp({ gating: { kind: "softmaxThenTopK", normalize } });
 
 describe("checkConfig", () => {
@@ -13,7 +14,6 @@ describe("checkConfig", () => {
     expect(checkConfig(config)).toBe(config);
   });
 
-  const whole = (most: number): string => `a whole number from 1 to ${most}`;
   test.each<[string, ModelConfig, string]>([
     ["no layer", { ...TINY, nLayers: 0 }, `nLayers must be ${whole(4096)}, got 0`],
     ["layers without end", { ...TINY, nLayers: 1e9 }, `nLayers must be ${whole(4096)}, got 1000000000`],

@@ -5,6 +5,7 @@ import type { ModelConfig } from "../../lib/config.ts";
 import {
   type Dispatch,
   dispatch,
+  type ExpertStack,
   type ExpertWeights,
   expertsBatched,
   expertsLooped,
@@ -89,16 +90,17 @@ function randomTensor(shape: number[], seed: number): tf.Tensor {
   );
 }
 
-function weightsOf(nExperts: number, dFf = D_FF): ExpertWeights & { stacked: NonNullable<ExpertWeights["stacked"]> } {
+/** One expert's matrices out of the stacks. */
+function oneOf({ gate, up, down }: ExpertStack, e: number): ReturnType<ExpertWeights["one"]> {
+  const one = (stack: tf.Tensor3D): tf.Tensor2D => stack.slice([e, 0, 0], [1, -1, -1]).squeeze([0]);
+  return { gate: one(gate), up: one(up), down: one(down) };
+}
+
+function weightsOf(nExperts: number, dFf = D_FF): ExpertWeights & { stacked: ExpertStack } {
   const gate = randomTensor([nExperts, D_MODEL, dFf], 11) as tf.Tensor3D;
   const up = randomTensor([nExperts, D_MODEL, dFf], 12) as tf.Tensor3D;
   const down = randomTensor([nExperts, dFf, D_MODEL], 13) as tf.Tensor3D;
-  const one = (stack: tf.Tensor3D, e: number): tf.Tensor2D => stack.slice([e, 0, 0], [1, -1, -1]).squeeze([0]);
-  return {
-    activation: "silu",
-    stacked: { gate, up, down },
-    one: (e) => ({ gate: one(gate, e), up: one(up, e), down: one(down, e) }),
-  };
+  return { activation: "silu", stacked: { gate, up, down }, one: (e) => oneOf({ gate, up, down }, e) };
 }
 
 function tapsOf(rows: number, nExperts: number, topK: number, hooks: Hooks = {}, dFf = D_FF): BlockTaps {
@@ -106,10 +108,12 @@ function tapsOf(rows: number, nExperts: number, topK: number, hooks: Hooks = {},
   return new BlockTaps(new Taps(config, hooks, { batch: 1, pos: rows, past: 0 }), 0);
 }
 
+function times(row: number[], matrix: number[][]): number[] {
+  return matrix[0]!.map((_, j) => row.reduce((sum, value, i) => sum + value * matrix[i]![j]!, 0));
+}
+
 /** Every assignment by itself, in double precision: down · (silu(gate · x) ⊙ (up · x)). */
 function plainExperts(x: number[][], indices: Int32Array, topK: number, weights: ExpertWeights): number[] {
-  const times = (row: number[], matrix: number[][]): number[] =>
-    matrix[0]!.map((_, j) => row.reduce((sum, value, i) => sum + value * matrix[i]![j]!, 0));
   return [...indices].flatMap((e, a) => {
     const { gate, up, down } = weights.one(e);
     const row = x[Math.floor(a / topK)]!;
@@ -215,7 +219,6 @@ describe.each(BACKENDS)("experts on %s", (backend) => {
             .sum(),
         )([stacked.gate, stacked.up, stacked.down]);
       const taps = tapsOf(4, nExperts, topK);
-      const one = (stack: tf.Tensor3D, e: number): tf.Tensor2D => stack.slice([e, 0, 0], [1, -1, -1]).squeeze([0]);
       const looped = gradients((gate, up, down) =>
         expertsLooped(
           x,
@@ -223,7 +226,7 @@ describe.each(BACKENDS)("experts on %s", (backend) => {
           {
             activation: "silu",
             stacked: null,
-            one: (e) => ({ gate: one(gate, e), up: one(up, e), down: one(down, e) }),
+            one: (e) => oneOf({ gate, up, down }, e),
           },
           taps,
         ),

@@ -2,19 +2,22 @@ import { describe, expect, test } from "vitest";
 import { parameterCounts, paramShapes } from "../../lib/params.ts";
 import { TINY } from "../helpers.ts";
 
+// d_model 16, 4 heads and 2 key-value heads of 4, 5 experts of 6, 23 tokens, 2 blocks.
+function block(l: number): [string, number[]][] {
+  return [
+    [`blocks.${l}.ln1.w`, [16]],
+    [`blocks.${l}.attn.W_QKV`, [16, 32]],
+    [`blocks.${l}.attn.W_O`, [16, 16]],
+    [`blocks.${l}.ln2.w`, [16]],
+    [`blocks.${l}.mlp.W_router`, [16, 5]],
+    [`blocks.${l}.mlp.W_gate`, [5, 16, 6]],
+    [`blocks.${l}.mlp.W_up`, [5, 16, 6]],
+    [`blocks.${l}.mlp.W_down`, [5, 6, 16]],
+  ];
+}
+
 describe("the parameters of a model", () => {
   test("are, for the tiny DBRX, those that its figure would show", () => {
-    // d_model 16, 4 heads and 2 key-value heads of 4, 5 experts of 6, 23 tokens, 2 blocks.
-    const block = (l: number): [string, number[]][] => [
-      [`blocks.${l}.ln1.w`, [16]],
-      [`blocks.${l}.attn.W_QKV`, [16, 32]],
-      [`blocks.${l}.attn.W_O`, [16, 16]],
-      [`blocks.${l}.ln2.w`, [16]],
-      [`blocks.${l}.mlp.W_router`, [16, 5]],
-      [`blocks.${l}.mlp.W_gate`, [5, 16, 6]],
-      [`blocks.${l}.mlp.W_up`, [5, 16, 6]],
-      [`blocks.${l}.mlp.W_down`, [5, 6, 16]],
-    ];
     expect([...paramShapes(TINY)]).toEqual([
       ["embed.W_E", [23, 16]],
       ...block(0),

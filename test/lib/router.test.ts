@@ -32,13 +32,18 @@ function randomLogits(rows: number, nExperts: number, seed: number): number[][] 
   return Array.from({ length: rows }, () => Array.from({ length: nExperts }, () => 6 * random() - 3));
 }
 
+// Odds 5 : 2 : 3 and 1 : 6 : 3, each of 10, are probabilities (0.5, 0.2, 0.3) and (0.1, 0.6, 0.3); the 7 cancels.
+const LOGITS = [[5, 2, 3].map(Math.log), [1, 6, 3].map((odds) => Math.log(odds) + 7)];
+
+/** The first of them, with p-norm 1, with something put in place. */
+function replaced(taps: Partial<RouterTaps>): ReturnType<typeof routed> {
+  return routed(LOGITS.slice(0, 1), 2, TOP_K_OF_SOFTMAX(1), { ...UNWATCHED, ...taps });
+}
+
 describe.each(BACKENDS)("route on %s", (backend) => {
   beforeAll(async () => {
     await useBackend(backend);
   });
-
-  // Odds 5 : 2 : 3 and 1 : 6 : 3, each of 10, are probabilities (0.5, 0.2, 0.3) and (0.1, 0.6, 0.3); the 7 cancels.
-  const LOGITS = [[5, 2, 3].map(Math.log), [1, 6, 3].map((odds) => Math.log(odds) + 7)];
 
   test("the probabilities are those of all experts and the two likeliest are chosen, best first", () => {
     const { probs, indices } = routed(LOGITS, 2, TOP_K_OF_SOFTMAX(null));
@@ -124,8 +129,6 @@ describe.each(BACKENDS)("route on %s", (backend) => {
   });
 
   test("what a hook puts in the place of logits, probabilities, indices or weights is used from there on", () => {
-    const replaced = (taps: Partial<RouterTaps>): ReturnType<typeof routed> =>
-      routed(LOGITS.slice(0, 1), 2, TOP_K_OF_SOFTMAX(1), { ...UNWATCHED, ...taps });
     const turned = replaced({ logits: (x) => x.neg() }); // odds 1/5 : 1/2 : 1/3 = 6 : 15 : 10
     expect(turned.indices).toEqual([1, 2]);
     expect(relativeError(turned.weights.flat(), [0.6, 0.4])).toBeLessThan(1e-6);

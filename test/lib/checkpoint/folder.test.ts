@@ -28,10 +28,13 @@ function bits(model: MoeModel): Map<string, number[]> {
   return new Map([...model.params].map(([name, value]) => [name, bitsOf(value.dataSync<"float32">())]));
 }
 
+function asFloat(word: number): number {
+  return new Float32Array(Uint32Array.of(word).buffer)[0]!;
+}
+
 /** Of the two bfloat16 numbers around a float32, the nearer; of equally near ones, that with an even last bit. */
 function nearestBfloat16(value: number): number {
   const word = new Uint32Array(Float32Array.of(value).buffer);
-  const asFloat = (b: number): number => new Float32Array(Uint32Array.of(b).buffer)[0]!;
   const [low, high] = [(word[0]! & 0xffff0000) >>> 0, ((word[0]! & 0xffff0000) + 0x10000) >>> 0];
   const [below, above] = [Math.abs(value - asFloat(low)), Math.abs(asFloat(high) - value)];
   const isEven = ((low >>> 16) & 1) === 0;
@@ -88,7 +91,7 @@ describe("saveModel and loadModel", () => {
   test("give the same model from shards as from one file", async () => {
     const sharded = await loadModel(join(GOLDEN, "pnone"));
     await saveModel(dir, sharded, "F32");
-    expect((await readdir(join(GOLDEN, "pnone"))).filter((file) => file.endsWith(".safetensors"))).toHaveLength(4);
+    expect((await readdir(join(GOLDEN, "pnone"))).filter((name) => name.endsWith(".safetensors"))).toHaveLength(4);
     expect(await readdir(dir)).toContain("model.safetensors");
     const single = await loadModel(dir);
     expect(single.config).toEqual(sharded.config);
@@ -131,18 +134,23 @@ describe("saveModel and loadModel", () => {
   });
 });
 
-describe("a folder that is not a model", () => {
-  const refusal = async (change: () => Promise<unknown>): Promise<string> => {
-    await cp(join(GOLDEN, "p1"), dir, { recursive: true });
-    await change();
-    const before = tf.memory().numTensors;
-    const error = await loadModel(dir).catch((cause: unknown) => cause);
-    expect(error).toSatisfy((e) => e instanceof CheckpointError || e instanceof ConfigError);
-    expect(tf.memory().numTensors).toBe(before);
-    return (error as Error).message.replaceAll(dir, "DIR");
-  };
-  const file = (name: string): string => join(dir, name);
+/** The path of a file in the test's folder. */
+function file(name: string): string {
+  return join(dir, name);
+}
 
+/** What loading says of a copy of a model after a change. */
+async function refusal(change: () => Promise<unknown>): Promise<string> {
+  await cp(join(GOLDEN, "p1"), dir, { recursive: true });
+  await change();
+  const before = tf.memory().numTensors;
+  const error = await loadModel(dir).catch((cause: unknown) => cause);
+  expect(error).toSatisfy((e) => e instanceof CheckpointError || e instanceof ConfigError);
+  expect(tf.memory().numTensors).toBe(before);
+  return (error as Error).message.replaceAll(dir, "DIR");
+}
+
+describe("a folder that is not a model", () => {
   test.each<[string, () => Promise<unknown>, RegExp]>([
     [
       "has no config.json",

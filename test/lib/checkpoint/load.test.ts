@@ -25,6 +25,10 @@ async function load(tensors: readonly TensorData[]): Promise<MoeModel> {
   return loadModelFrom(await checkpointOf(memorySource("tiny.safetensors", fileOf(tensors))), TINY);
 }
 
+function without(name: string): TensorData[] {
+  return tensorsOf().filter((tensor) => tensor.name !== name);
+}
+
 const V1 = "transformer.blocks.1.ffn.experts.mlp.v1";
 
 describe("loadModelFrom", () => {
@@ -73,7 +77,6 @@ describe("loadModelFrom", () => {
     model.dispose();
   });
 
-  const without = (name: string): TensorData[] => tensorsOf().filter((tensor) => tensor.name !== name);
   test.each<[string, () => TensorData[], string]>([
     [
       "a tensor is missing",

@@ -14,6 +14,10 @@ function published(): Json & { attn_config: Json; ffn_config: Json } {
   return JSON.parse(readFileSync(url, "utf8"));
 }
 
+function size(shape: readonly number[]): number {
+  return shape.reduce((a, b) => a * b, 1);
+}
+
 /** The published config.json with other fields; undefined takes a field out. */
 function changed(fields: Json, attn: Json = {}, ffn: Json = {}): unknown {
   const json = published();
@@ -208,7 +212,6 @@ describe("dbrx", () => {
   test("finds every parameter in tensors that hold as many values, no value twice", () => {
     const taken = new Map<string, number>();
     const sizes = new Map<string, number>();
-    const size = (shape: readonly number[]): number => shape.reduce((a, b) => a * b, 1);
     for (const [name, shape] of paramShapes(TINY)) {
       let values = 0;
       for (const { tensor, shape: stored, rows } of dbrx.recipe(name, TINY).parts) {

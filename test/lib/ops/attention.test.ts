@@ -116,29 +116,11 @@ describe.each(BACKENDS)("attention on %s", (backend) => {
       const values = tf.tensor4d([[[[10], [20]]]]);
       const scoring = { scale: 1, softcap: null, mask: causalMask(2, 0) };
       const q = tf.tensor4d([[[[1]], [[1]]]]);
-      const odds = (): tf.Tensor4D =>
-        tf.tensor4d([
-          [
-            [
-              [0, 0],
-              [Math.log(4), 0],
-            ],
-          ],
-        ]);
-      const scored = attention(q, { keys, values }, scoring, { ...UNWATCHED, scores: odds });
+      const odds = tf.tensor4d([0, 0, Math.log(4), 0], [1, 1, 2, 2]);
+      const scored = attention(q, { keys, values }, scoring, { ...UNWATCHED, scores: () => odds });
       expect(relativeError(scored.dataSync(), [15, 12])).toBeLessThan(1e-6);
-      const second = attention(q, { keys, values }, scoring, {
-        ...UNWATCHED,
-        pattern: () =>
-          tf.tensor4d([
-            [
-              [
-                [0, 1],
-                [0, 2],
-              ],
-            ],
-          ]),
-      });
+      const weights = tf.tensor4d([0, 1, 0, 2], [1, 1, 2, 2]);
+      const second = attention(q, { keys, values }, scoring, { ...UNWATCHED, pattern: () => weights });
       expect([...second.dataSync()]).toEqual([20, 40]);
     });
   });

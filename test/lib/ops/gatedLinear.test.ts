@@ -7,10 +7,13 @@ import { relativeError } from "../../helpers.ts";
 
 const BACKENDS: BackendName[] = ["tensorflow", "wasm"];
 
+function density(t: number): number {
+  return Math.exp((-t * t) / 2) / Math.sqrt(2 * Math.PI);
+}
+
 /** Φ(x), the normal distribution's share below x, by Simpson's rule from 0. */
 function normalShare(x: number): number {
   const n = 2000;
-  const density = (t: number): number => Math.exp((-t * t) / 2) / Math.sqrt(2 * Math.PI);
   let sum = density(0) + density(x);
   for (let i = 1; i < n; i++) sum += (i % 2 === 0 ? 2 : 4) * density((i * x) / n);
   return 0.5 + (sum * x) / n / 3;
@@ -48,15 +51,14 @@ describe.each(BACKENDS)("gatedLinear on %s", (backend) => {
     const up = [0.5, -1, 2, 3, 1, -2, 0.7, 1.1];
     const act = PLAIN[activation];
     tf.tidy(() => {
-      const run = (g: tf.Tensor, u: tf.Tensor): tf.Tensor => gatedLinear(g, u, activation);
       const inputs = [tf.tensor1d(gate), tf.tensor1d(up)];
       expect(
         relativeError(
-          run(inputs[0]!, inputs[1]!).dataSync(),
+          gatedLinear(inputs[0]!, inputs[1]!, activation).dataSync(),
           gate.map((g, i) => act(g) * up[i]!),
         ),
       ).toBeLessThan(1e-6);
-      const [byGate, byUp] = tf.grads((g, u) => run(g, u).sum())(inputs);
+      const [byGate, byUp] = tf.grads((g, u) => gatedLinear(g, u, activation).sum())(inputs);
       const slopes = gate.map((g, i) => ((act(g + 1e-4) - act(g - 1e-4)) / 2e-4) * up[i]!);
       expect(relativeError(byGate!.dataSync(), slopes)).toBeLessThan(1e-5);
       expect(relativeError(byUp!.dataSync(), gate.map(act))).toBeLessThan(1e-6);

@@ -9,9 +9,21 @@ const BACKENDS: BackendName[] = ["tensorflow", "wasm"];
 type Norm = typeof layerNorm;
 const NORMS: Record<string, Norm> = { layerNorm, rmsNorm };
 
+function mean(values: number[]): number {
+  return values.reduce((a, b) => a + b, 0) / values.length;
+}
+
+/** The slope at 0, from a step to either side. */
+function slope(f: (by: number) => number): number {
+  return (f(1e-5) - f(-1e-5)) / 2e-5;
+}
+
+function moved(values: number[], at: number, by: number): number[] {
+  return values.map((value, i) => (i === at ? value + by : value));
+}
+
 /** One row in double precision. */
 function plainNorm(name: string, row: number[], gain: number[], eps: number): number[] {
-  const mean = (values: number[]): number => values.reduce((a, b) => a + b, 0) / values.length;
   const centre = name === "layerNorm" ? mean(row) : 0;
   const scale = Math.sqrt(mean(row.map((x) => (x - centre) ** 2)) + eps);
   return row.map((x, i) => ((x - centre) / scale) * gain[i]!);
@@ -80,11 +92,9 @@ describe.each(BACKENDS)("norms on %s", (backend) => {
     const eps = 0.1;
     const loss = (x: number[][], g: number[]): number =>
       x.reduce((sum, row, r) => sum + plainNorm(name, row, g, eps).reduce((s, y, i) => s + y * factors[r]![i]!, 0), 0);
-    const difference = (move: (by: number) => number): number => (move(1e-5) - move(-1e-5)) / 2e-5;
-    const moved = (values: number[], at: number, by: number): number[] => values.map((v, i) => (i === at ? v + by : v));
     const byX = rows.flatMap((row, r) =>
       row.map((_, i) =>
-        difference((by) =>
+        slope((by) =>
           loss(
             rows.map((other, s) => (s === r ? moved(other, i, by) : other)),
             gain,
@@ -92,7 +102,7 @@ describe.each(BACKENDS)("norms on %s", (backend) => {
         ),
       ),
     );
-    const byGain = gain.map((_, i) => difference((by) => loss(rows, moved(gain, i, by))));
+    const byGain = gain.map((_, i) => slope((by) => loss(rows, moved(gain, i, by))));
     tf.tidy(() => {
       const [dx, dGain] = tf.grads((x, g) =>
         NORMS[name]!(x as tf.Tensor2D, g as tf.Tensor1D, eps, watched ? (scale) => scale : null)
