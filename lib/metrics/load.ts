@@ -1,5 +1,7 @@
-import { ShapeError } from "../errors.ts";
 import type { RoutingTrace } from "../trace/record.ts";
+import { binomialInterval } from "./binomialInterval.ts";
+import { countExperts } from "./countExperts.ts";
+import { loadShape } from "./loadShape.ts";
 
 /** How the assignments of a text (token and slot) fall on the experts of each layer. */
 export interface ExpertLoad {
@@ -26,61 +28,25 @@ export interface ExpertLoad {
 
 /**
  * Counts how often each expert is chosen in each layer.
- * @throws RangeError for a trace without tokens or with an expert it does not have; ShapeError for one of another size
+ * @throws RangeError for a trace without tokens, or whose choices are not top_k different experts each;
+ * ShapeError for arrays that do not fit together
  * @example loadPerExpert(trace).share // Float64Array, [n_layers, n_experts]
  */
 export function loadPerExpert(trace: RoutingTrace): ExpertLoad {
-  const { nExperts, topK, layers, expertIndices } = trace;
+  const { nExperts, topK, layers } = trace;
   const nTokens = trace.tokenIds.length;
   if (nTokens === 0) throw new RangeError("loadPerExpert: the trace must hold at least one token, got none");
-  const rows = layers.length;
-  if (rows === 0 || expertIndices.length !== nTokens * rows * topK) {
-    const declared = `[n_tokens, n_layers, top_k] = [${nTokens}, ${rows}, ${topK}]`;
-    throw new ShapeError(`loadPerExpert: expertIndices must be ${declared}, got ${expertIndices.length} numbers`);
-  }
-  const counts = new Uint32Array(rows * nExperts);
-  for (let i = 0; i < expertIndices.length; i++) {
-    const expert = expertIndices[i]!;
-    if (expert >= nExperts)
-      throw new RangeError(`loadPerExpert: expert must be below nExperts (${nExperts}), got ${expert}`);
-    counts[(Math.floor(i / topK) % rows) * nExperts + expert]! += 1;
-  }
-  const share = Float64Array.from(counts, (n) => n / (nTokens * topK));
-  const row = (layer: number): Float64Array => share.subarray(layer * nExperts, (layer + 1) * nExperts);
+  const counts = countExperts(trace, "loadPerExpert");
+  const shapes = layers.map((_, row) => loadShape(counts.subarray(row * nExperts, (row + 1) * nExperts)));
   return {
     layers: [...layers],
     nExperts,
     topK,
     nTokens,
     counts,
-    share,
-    variation: Float64Array.from(layers, (_, layer) => variationOf(row(layer))),
-    effective: Float64Array.from(layers, (_, layer) => Math.exp(entropyOf(row(layer)))),
-    uniform: { share: 1 / nExperts, ...binomial95(nTokens, topK / nExperts) },
+    share: Float64Array.from(counts, (n) => n / (nTokens * topK)),
+    variation: Float64Array.from(shapes, ({ cv }) => cv),
+    effective: Float64Array.from(shapes, ({ effectiveExperts }) => effectiveExperts),
+    uniform: { share: 1 / nExperts, ...binomialInterval(nTokens, topK / nExperts) },
   };
-}
-
-function variationOf(shares: Float64Array): number {
-  const mean = 1 / shares.length;
-  return Math.sqrt(shares.reduce((sum, s) => sum + (s - mean) ** 2, 0) / shares.length) / mean;
-}
-
-function entropyOf(shares: Float64Array): number {
-  return -shares.reduce((sum, s) => sum + (s > 0 ? s * Math.log(s) : 0), 0);
-}
-
-/** The central 95 % of a binomial count: the smallest counts whose cumulative probability reaches 2.5 % and 97.5 %. */
-function binomial95(n: number, p: number): { low: number; high: number } {
-  if (p >= 1) return { low: n, high: n };
-  let logProbability = n * Math.log1p(-p);
-  let cumulative = Math.exp(logProbability);
-  let low = 0;
-  let high = 0;
-  while (cumulative < 0.975 && high < n) {
-    if (cumulative < 0.025) low = high + 1;
-    logProbability += Math.log(((n - high) / (high + 1)) * (p / (1 - p)));
-    cumulative += Math.exp(logProbability);
-    high += 1;
-  }
-  return { low, high };
 }
