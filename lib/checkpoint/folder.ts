@@ -94,9 +94,15 @@ export async function saveModel(folder: string, model: MoeModel, dtype: "F32" | 
   });
   const tensors = checkpointTensors(model.config, model.params, dtype);
   await writeSafetensors(join(folder, "model.safetensors"), tensors, { metadata: { format: "pt" } });
-  await writeFile(config, `${JSON.stringify(json, null, 2)}\n`).catch((cause: unknown) => {
+  await writeFile(config, withPoints(json, familyOf(model.config.family).floatFields ?? [])).catch((cause: unknown) => {
     throw refused(config, "must be writable", cause);
   });
+}
+
+/** JSON text in which whole values of these fields have a point, which JavaScript does not write. */
+function withPoints(json: object, fields: readonly string[]): string {
+  const whole = new RegExp(`("(?:${fields.join("|")})": -?\\d+)(?=,?\n)`, "g");
+  return `${JSON.stringify(json, null, 2)}\n`.replace(whole, "$1.0");
 }
 
 /** The config.json that says all that the configuration says. */

@@ -61,6 +61,8 @@ export const dbrx: Family = {
     };
   },
 
+  floatFields: ["moe_normalize_expert_weights", "moe_loss_weight"],
+
   toJson({ mlp, ...config }): Record<string, unknown> {
     return {
       architectures: ["DbrxForCausalLM"],

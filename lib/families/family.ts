@@ -30,6 +30,8 @@ export interface Family {
    * @throws ConfigError
    */
   config(json: Record<string, unknown>): ModelConfig;
+  /** Fields of config.json that are written with a point even when whole: strict readers tell 1 from 1.0. */
+  floatFields?: readonly string[];
   /** The config.json that `config` reads back as the same configuration. */
   toJson(config: ModelConfig): Record<string, unknown>;
   /** Where a parameter (a name of `paramShapes`) comes from. */
