@@ -9,10 +9,10 @@ export interface Chance {
   high: number;
   /**
    * Where the mean comes from. "exact": a closed form, with bounds that are simulated or exact; "simulated": seeded draws
-   * of uniform routing; "shuffled": the trace's own tokens or labels in random order. Simulated and shuffled means have
-   * a standard error of about (high − low) / (4 · √draws).
+   * of uniform routing; "shuffled": the trace's own tokens or labels in random order; "asymptotic": the limit for many
+   * samples. Simulated and shuffled means have a standard error of about (high − low) / (4 · √draws).
    */
-  method: "exact" | "simulated" | "shuffled";
+  method: "exact" | "simulated" | "shuffled" | "asymptotic";
 }
 
 /** A measure beside what chance gives. */
@@ -52,6 +52,16 @@ export function simulate<Name extends string>(
   }
   const entries = Object.entries(samples).map(([name, values]) => [name, summary(values, method)]);
   return Object.fromEntries(entries) as Record<Name, Chance>;
+}
+
+/** The options of each of several simulations that report one progress together. */
+export function inParts(options: SimulationOptions, parts: number): (part: number) => SimulationOptions {
+  const { onProgress } = options;
+  if (onProgress === undefined) return () => options;
+  return (part) => ({
+    ...options,
+    onProgress: (done, total) => onProgress(part * total + done, parts * total),
+  });
 }
 
 /** The same chance with a mean that is known in closed form. */

@@ -3,6 +3,10 @@ import { loadChance } from "../../../lib/metrics/loadChance.ts";
 import { loadShape } from "../../../lib/metrics/loadShape.ts";
 import { everyChoice, mean } from "./traces.ts";
 
+function cv(nExperts: number, nTokens: number): number {
+  return loadChance({ nExperts, topK: 1, nTokens }).cv.mean;
+}
+
 describe("loadChance", () => {
   test.each([
     { nExperts: 3, topK: 1, nTokens: 4 },
@@ -31,7 +35,6 @@ describe("loadChance", () => {
   });
 
   test("shrinks with the square root of the tokens and grows with the experts", () => {
-    const cv = (nExperts: number, nTokens: number): number => loadChance({ nExperts, topK: 1, nTokens }).cv.mean;
     expect(cv(16, 400) / cv(16, 40_000)).toBeCloseTo(10, 0);
     expect(cv(64, 4000)).toBeGreaterThan(cv(8, 4000));
   });
