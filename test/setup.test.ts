@@ -3,7 +3,7 @@ import { chmodSync, cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeF
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, onTestFinished, test } from "vitest";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 /** An address where nothing listens: the network is as good as gone. */
@@ -233,6 +233,7 @@ describe("npm start", () => {
 
   test("prints what a failing cell printed, keeps what ran, and exits with 1", () => {
     const folder = mkdtempSync(join(tmpdir(), "moescope-"));
+    onTestFinished(() => rmSync(folder, { recursive: true }));
     const cells = [
       cell('console.log("before")'),
       cell('throw new Error("out of " + "range")'),
@@ -249,8 +250,6 @@ describe("npm start", () => {
     expect(result).toContain("before\\n");
     expect(result).not.toContain("after\\n");
     expect(readFileSync(path, "utf8")).toBe(text);
-    rmSync(folder, { recursive: true });
-    rmSync(join(root, ".cache/executed/fails.ipynb"));
   });
 });
 
