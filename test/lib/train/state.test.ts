@@ -1,0 +1,132 @@
+import { mkdir, mkdtemp, readdir, readFile, rm, truncate, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import * as tf from "@tensorflow/tfjs";
+import { afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { useBackend } from "../../../lib/backend.ts";
+import { openFolder } from "../../../lib/checkpoint/node.ts";
+import { CheckpointError } from "../../../lib/errors.ts";
+import { dbrx } from "../../../lib/families/dbrx.ts";
+import { parseRun } from "../../../lib/train/run.ts";
+import { readState, writeState } from "../../../lib/train/state.ts";
+import type { TrainingState } from "../../../lib/train/train.ts";
+import { randomParams, TINY } from "../../helpers.ts";
+import { bitsOf } from "../checkpoint/files.ts";
+
+const RUN = parseRun({ model: dbrx.toJson(TINY), batch: 2, pos: 8, steps: 10, rate: 0.01 });
+
+function stateOf(step: number): TrainingState {
+  const [params, first, second] = [1, 2, 3].map((seed) => randomParams(TINY, seed)) as [
+    TrainingState["params"],
+    TrainingState["params"],
+    TrainingState["params"],
+  ];
+  return { step, params, moments: { first, second } };
+}
+
+function bits({ params, moments }: TrainingState): number[][] {
+  return [params, moments.first, moments.second].flatMap((map) =>
+    [...map.values()].map((value) => [...value.shape, ...bitsOf(value.dataSync<"float32">())]),
+  );
+}
+
+function dispose({ params, moments }: TrainingState): void {
+  for (const map of [params, moments.first, moments.second]) tf.dispose([...map.values()]);
+}
+
+describe("the state of a run", () => {
+  let dir: string;
+  let path: string;
+  beforeAll(async () => {
+    await useBackend();
+  });
+  beforeEach(async () => {
+    dir = await mkdtemp(join(tmpdir(), "moescope-"));
+    path = join(dir, "state.safetensors");
+  });
+  afterEach(async () => {
+    await rm(dir, { recursive: true });
+  });
+
+  test("comes back bit for bit, NaN and −0 too, and leaves no tensor or other file behind", async () => {
+    const state = stateOf(7);
+    state.moments.first.get("ln_final.w")!.dispose();
+    state.moments.first.set("ln_final.w", tf.tensor1d([Number.NaN, -0, 1e-42, ...Array<number>(13).fill(1)]));
+    const before = tf.memory().numTensors;
+    await writeState(path, state, RUN);
+    expect(tf.memory().numTensors).toBe(before);
+    const again = await readState(path, RUN);
+    expect(again.step).toBe(7);
+    expect(bits(again)).toEqual(bits(state));
+    expect([...again.params.keys()]).toEqual([...state.params.keys()]);
+    expect(await readdir(dir)).toEqual(["state.safetensors"]);
+    for (const s of [state, again]) dispose(s);
+    expect(tf.memory().numTensors).toBe(before - 3 * 19);
+  });
+
+  test("is a safetensors file that says its step and its run", async () => {
+    const state = stateOf(3);
+    await writeState(path, state, RUN);
+    const checkpoint = await openFolder(path);
+    expect(checkpoint.metadata).toEqual({ step: "3", run: JSON.stringify(RUN) });
+    expect(checkpoint.info.tensors).toBe(3 * 19);
+    await checkpoint.close();
+    dispose(state);
+  });
+
+  test.each([
+    ["another seed", { seed: 2 }],
+    ["another rate", { rate: 0.02 }],
+    ["more steps", { steps: 11 }],
+    ["another model", { model: { ...TINY, nCtx: 16 } }],
+  ])("of a run with %s is refused, and the file left alone", async (_, change) => {
+    const state = stateOf(3);
+    await writeState(path, state, RUN);
+    const bytes = await readFile(path);
+    await expect(readState(path, { ...RUN, ...change })).rejects.toThrow(
+      /^.*state\.safetensors: must come from the same run, got .*; remove it to begin anew$/,
+    );
+    expect(await readFile(path)).toEqual(bytes);
+    dispose(state);
+  });
+
+  test.each<[string, () => Promise<unknown>, RegExp]>([
+    ["is cut short", () => truncate(path, 30_000), /state\.safetensors: .*, got /],
+    ["is empty", () => truncate(path, 0), /state\.safetensors: .*, got /],
+    ["is something else", () => writeFile(path, "step 7"), /state\.safetensors: .*, got /],
+    ["is a folder", () => rm(path).then(() => mkdir(path)), /state\.safetensors: must be a readable file, got /],
+    ["is gone", () => rm(path), /state\.safetensors: must be a readable file, got ENOENT/],
+  ])("in a file that %s is refused in one line", async (_, change, message) => {
+    const state = stateOf(7);
+    await writeState(path, state, RUN);
+    dispose(state);
+    await change();
+    const error = await readState(path, RUN).catch((cause: unknown) => cause);
+    expect(error).toBeInstanceOf(CheckpointError);
+    expect((error as Error).message).toMatch(message);
+    expect((error as Error).message).not.toContain("\n");
+  });
+
+  test("replaces the former one only when it is whole", async () => {
+    const [former, next] = [stateOf(1), stateOf(2)];
+    await writeState(path, former, RUN);
+    const bytes = await readFile(path);
+    next.params.get("ln_final.w")!.dispose(); // reading it fails, after most of the tensors
+    await expect(writeState(path, next, RUN)).rejects.toThrow("disposed");
+    expect(await readFile(path)).toEqual(bytes);
+    expect(await readdir(dir)).toEqual(["state.safetensors"]);
+    for (const s of [former, next]) dispose(s);
+  });
+
+  test("that cannot be written is one line", async () => {
+    const state = stateOf(1);
+    await writeFile(join(dir, "file"), "");
+    await expect(writeState(join(dir, "file", "state.safetensors"), state, RUN)).rejects.toThrow(
+      /state\.safetensors: must be writable, got ENOTDIR/,
+    );
+    await expect(writeState(join(dir, "none", "state.safetensors"), state, RUN)).rejects.toThrow(
+      /state\.safetensors: must be writable, got ENOENT/,
+    );
+    dispose(state);
+  });
+});
