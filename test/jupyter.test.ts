@@ -16,7 +16,7 @@ const screenshots = join(cache, "screenshots");
 const LIMIT = 300_000;
 
 /** Tall, since JupyterLab renders only the cells in sight. */
-const VIEWPORT = { width: 1280, height: 9000 };
+const VIEWPORT = { width: 1280, height: 15_000 };
 
 /** Headless as root, and without the requests that a browser makes for itself. */
 const CHROMIUM_ARGS = [
