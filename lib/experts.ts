@@ -147,7 +147,7 @@ function activate(
 ): tf.Tensor2D {
   for (const e of counts.keys()) {
     if (!taps.wants(`mlp.experts.${e}.hook_token_index`)) continue;
-    const tokens = tokensOf(order.subarray(sorted[e]!, sorted[e]! + counts[e]!), topK);
+    const tokens = tokensOf(order.subarray(sorted[e], sorted[e]! + counts[e]!), topK);
     taps.tap(`mlp.experts.${e}.hook_token_index`, tf.tensor1d(tokens, "int32"));
   }
   const pre = tapRows("hook_pre", gate, counts, starts, taps);

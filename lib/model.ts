@@ -137,7 +137,7 @@ export class MoeModel {
   #expert(name: string, e: number): tf.Tensor2D {
     let matrices = this.#experts.get(name);
     if (matrices === undefined) {
-      matrices = tf.unstack(this.#params.get(name)!).map((matrix) => tf.keep(matrix as tf.Tensor));
+      matrices = tf.unstack(this.#params.get(name)!).map((matrix) => tf.keep(matrix));
       this.#experts.set(name, matrices);
     }
     return matrices[e] as tf.Tensor2D;

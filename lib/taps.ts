@@ -75,11 +75,11 @@ export class Taps {
     }
     // What was shown is a tensor of its own; a replacement may be the caller's to dispose.
     if (this.#kept?.names.has(name) === true) this.#kept.cache.adopt(name, current === seen ? seen : current.clone());
-    return current === seen ? value : (current.reshape(value.shape) as T);
+    return current === seen ? value : current.reshape<T>(value.shape);
   }
 
   #resolve(shape: Shape, value: Tensor): number[] {
-    return shape.map((axis) => (typeof axis === "number" ? axis : (this.#sizes[axis] ?? value.shape[0]!)));
+    return shape.map((axis) => (typeof axis === "number" ? axis : (this.#sizes[axis] ?? value.shape[0])));
   }
 }
 
@@ -133,7 +133,7 @@ function checkReplacement(
     const what = replacement instanceof Promise ? "a promise (hooks are synchronous)" : typeof replacement;
     throw new TypeError(`hook ${name}: must return a tensor or nothing, got ${what}`);
   }
-  checkShape(`hook ${name}`, replacement.shape, shape, { ...sizes, n_routed: seen.shape[0]! });
+  checkShape(`hook ${name}`, replacement.shape, shape, { ...sizes, n_routed: seen.shape[0] });
   if (replacement.dtype !== dtype)
     throw new ShapeError(`hook ${name}: type must be ${dtype}, got ${replacement.dtype}`);
   return replacement;

@@ -51,7 +51,7 @@ test("it predicts unseen text of every kind better than that text's own letter f
     const logits = model.run(ids);
     const { mean } = nextTokenLoss(logits, ids);
     logits.dispose();
-    const characters = [...tokenizer.decode(ids)];
+    const characters = Array.from(tokenizer.decode(ids));
     const counts = new Map<string, number>();
     for (const c of characters) counts.set(c, (counts.get(c) ?? 0) + 1);
     const entropy = [...counts.values()].reduce((sum, n) => sum - n * Math.log(n / characters.length), 0);

@@ -52,7 +52,7 @@ export function attention(
     const [, nKvHeads, kPos] = keys.shape;
     const grouped: [number, number, number, number] = [batch, nKvHeads, (nHeads / nKvHeads) * qPos, dHead];
     const queries = q.mul(scale).transpose([0, 2, 1, 3]).reshape(grouped);
-    const products = queries.matMul(keys, false, true).reshape([batch, nHeads, qPos, kPos]) as tf.Tensor4D;
+    const products = queries.matMul(keys, false, true).reshape<tf.Tensor4D>([batch, nHeads, qPos, kPos]);
     const bent = softcap === null ? products : products.div(softcap).tanh().mul<tf.Tensor4D>(softcap);
     const scores = taps.scores(mask === null ? bent : bent.add(mask));
     const pattern = taps.pattern(tf.softmax(scores));

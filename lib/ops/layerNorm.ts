@@ -45,5 +45,5 @@ function normalized(x: tf.Tensor2D, eps: number): tf.Tensor2D {
     };
     return { value, gradFunc };
   });
-  return op(x) as tf.Tensor2D;
+  return op(x);
 }

@@ -85,7 +85,7 @@ function piecesOf({ tokens, pieces }: Captured, sequence: number): TokenPiece[] 
 export function attentionTrace(captured: Captured, layer: number, sequence = 0): AttentionTrace {
   const pieces = piecesOf(captured, sequence);
   const kept = captured.cache.get(hookName(layer, "attn.hook_pattern"));
-  checkRun(captured, kept.shape[0]!, kept.shape[3]!);
+  checkRun(captured, kept.shape[0], kept.shape[3]!);
   const values = kept.dataSync<"float32">();
   const { nHeads } = captured.config;
   const size = nHeads * pieces.length ** 2;

@@ -51,9 +51,9 @@ export function adamW(
       const decay = variable.rank > 1 ? 1 - rate * weightDecay : 1;
       return [m, v, variable.mul(decay).sub(update)];
     });
-    replace(moments.first, name, first!);
-    replace(moments.second, name, second!);
-    variable.assign(value!);
+    replace(moments.first, name, first);
+    replace(moments.second, name, second);
+    variable.assign(value);
     value!.dispose();
   }
 }

@@ -24,7 +24,7 @@ export function crossEntropy(logits: tf.Tensor2D, labels: Int32Array): tf.Scalar
     };
     return { value, gradFunc };
   });
-  return op(logits) as tf.Scalar;
+  return op(logits);
 }
 
 /** The routing of one layer, as the auxiliary losses need it. */

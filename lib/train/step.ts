@@ -104,7 +104,7 @@ export function trainingLoss(
 export function trainableWeights(config: ModelConfig, variables: ReadonlyMap<string, tf.Variable>): Weights {
   return assembleWeights(config, variables, (name, e) => {
     const stack = variables.get(name) as tf.Variable<tf.Rank.R3>;
-    return stack.slice([e, 0, 0], [1, -1, -1]).reshape<tf.Tensor2D>(stack.shape.slice(1) as [number, number]);
+    return stack.slice([e, 0, 0], [1, -1, -1]).reshape<tf.Tensor2D>(stack.shape.slice(1));
   });
 }
 

@@ -131,7 +131,7 @@ describe("MoeModel", () => {
 
   test("a hook that replaces expert indices is obeyed, with those experts' own probabilities as weights", () => {
     const force: HookFn = (value) =>
-      tf.tile(tf.tensor([[[4, 0]]], [1, 1, 2], "int32"), [value.shape[0]!, value.shape[1]!, 1]);
+      tf.tile(tf.tensor([[[4, 0]]], [1, 1, 2], "int32"), [value.shape[0], value.shape[1]!, 1]);
     const hooks = { [hookName(0, "mlp.hook_expert_indices")]: force };
     const { logits, cache } = model.runWithCache(TOKENS, { names: "blocks.0.mlp.*", hooks });
     const probs = cache.get("blocks.0.mlp.hook_router_probs").dataSync();
