@@ -36,7 +36,11 @@ describe("expertLoad", () => {
       topK: 1,
       layers: [0],
       tokenIds: new Int32Array(40),
+      pieces: null,
+      sequenceOffsets: Int32Array.of(0, 40),
       expertIndices: new Uint16Array(40),
+      expertWeights: null,
+      routerProbs: null,
     };
     const html = expertLoad(loadPerExpert(skewed)).bundle()["text/html"]!;
     expect(html).toContain("above the band");
