@@ -32,17 +32,16 @@ export function choices(where: string, trace: RoutingTrace, ...needs: Need[]): C
  * Checks that every top_k choices in a row are different experts that exist.
  * @throws RangeError
  */
-export function checkChoices(where: string, experts: ArrayLike<number>, { nExperts, topK }: SetSize): void {
-  const lastSeen = new Int32Array(nExperts).fill(-1);
-  for (let i = 0; i < experts.length; i++) {
-    const expert = experts[i]!;
-    if (expert >= nExperts)
-      throw new RangeError(`${where}: expert must be below nExperts (${nExperts}), got ${expert}`);
-    const row = Math.floor(i / topK);
-    if (lastSeen[expert] === row)
-      throw new RangeError(`${where}: a token's ${topK} experts must be different, got ${expert} twice`);
-    lastSeen[expert] = row;
-  }
+export function checkChoices(where: string, experts: Uint16Array, { nExperts, topK }: SetSize): void {
+  for (let from = 0; from < experts.length; from += topK)
+    for (let a = from; a < from + topK; a++) {
+      const expert = experts[a]!;
+      if (expert >= nExperts)
+        throw new RangeError(`${where}: expert must be below nExperts (${nExperts}), got ${expert}`);
+      for (let b = from; b < a; b++)
+        if (experts[b] === expert)
+          throw new RangeError(`${where}: a token's ${topK} experts must be different, got ${expert} twice`);
+    }
 }
 
 interface SetSize {

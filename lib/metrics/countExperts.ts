@@ -14,7 +14,9 @@ export function countExperts(trace: RoutingTrace, where = "countExperts"): Uint3
   const { nExperts, topK, layers, expertIndices } = trace;
   checkChoices(where, expertIndices, trace);
   const counts = new Uint32Array(layers.length * nExperts);
-  for (let i = 0; i < expertIndices.length; i++)
-    counts[(Math.floor(i / topK) % layers.length) * nExperts + expertIndices[i]!]! += 1;
+  for (let from = 0, layer = 0; from < expertIndices.length; from += topK) {
+    for (let slot = from; slot < from + topK; slot++) counts[layer + expertIndices[slot]!]! += 1;
+    layer = layer + nExperts === counts.length ? 0 : layer + nExperts;
+  }
   return counts;
 }

@@ -25,7 +25,9 @@ export function jensenShannon(
   let within = 0;
   for (const [d, row] of distributions.entries()) {
     if (row.length !== first.length)
-      throw new RangeError(`jensenShannon: distributions must have the same length (${first.length}), got ${row.length}`);
+      throw new RangeError(
+        `jensenShannon: distributions must have the same length (${first.length}), got ${row.length}`,
+      );
     const sum = sumOf(`distribution ${d}`, row);
     const weight = weights[d]! / allWeights;
     for (let e = 0; e < row.length; e++) {

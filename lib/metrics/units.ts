@@ -26,7 +26,9 @@ export function unitsOf(where: string, trace: RoutingTrace, experts: Uint16Array
     const n = units.group.reduce((sum, of) => sum + Number(of === label), 0);
     if (n > 1) continue;
     const advice = labels.unit === "sequence" ? ' (or unit be "token", as if tokens of a text were independent)' : "";
-    throw new RangeError(`${where}: each label must have at least two ${labels.unit}s${advice}, got ${n} for "${name}"`);
+    throw new RangeError(
+      `${where}: each label must have at least two ${labels.unit}s${advice}, got ${n} for "${name}"`,
+    );
   }
   return units;
 }
