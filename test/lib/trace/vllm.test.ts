@@ -6,7 +6,7 @@ import { importVllm, importVllmArray } from "../../../lib/trace/vllm.ts";
 import { edited, expected, expectHeld, fixture, type Held, traceIn } from "./fixtures.ts";
 import { failure } from "./traces.ts";
 
-const held = expected<Record<string, Held>>("vllm.json");
+const held = expected("vllm.json") as Record<string, Held>;
 const read = (bytes: Uint8Array, options: ImportOptions = { nExperts: 8 }) => importVllm("x", bytes, options);
 const json = (value: object) => new TextEncoder().encode(JSON.stringify(value));
 

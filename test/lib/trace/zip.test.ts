@@ -32,7 +32,7 @@ describe("a zip archive", () => {
     expect(entry.isDeflated).toBe(true);
     const { shape, values } = readNpy("x", await unzip("x", entry));
     expect(shape).toEqual([4, 3, 2]);
-    const { expertIndices } = expected<Record<string, Held>>("vllm.json")["array.npz"]!;
+    const { expertIndices } = (expected("vllm.json") as Record<string, Held>)["array.npz"]!;
     expect([...values].filter((_, i) => i % 6 > 1)).toEqual(expertIndices); // all but the dense layer
   });
 
