@@ -58,7 +58,9 @@ export function unembed(x: tf.Tensor2D, weights: Weights, config: ModelConfig, t
   return tf.tidy(() => {
     const scale = tapOrNull(taps, "ln_final.hook_scale");
     const normalized = taps.tap("ln_final.hook_normalized", norm(x, weights.lnFinal, config, scale));
-    return taps.tap("logits", scaled(tf.matMul<tf.Tensor2D>(normalized, weights.unembed), config.logitScale));
+    const tied = weights.unembed === null;
+    const logits = tf.matMul<tf.Tensor2D>(normalized, weights.unembed ?? weights.embed, false, tied);
+    return taps.tap("logits", scaled(logits, config.logitScale));
   });
 }
 

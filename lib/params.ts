@@ -29,7 +29,8 @@ export function paramShapes(config: ModelConfig): Map<string, number[]> {
     ];
     for (const [name, shape] of block) shapes.set(`blocks.${l}.${name}`, shape);
   }
-  return shapes.set("ln_final.w", [dModel]).set("unembed.W_U", [dModel, dVocab]);
+  shapes.set("ln_final.w", [dModel]);
+  return config.tiedEmbeddings === true ? shapes : shapes.set("unembed.W_U", [dModel, dVocab]);
 }
 
 /** Parameters of a model: all of them, and those that one token uses (all but the experts it is not routed to). */
@@ -37,7 +38,6 @@ export function parameterCounts(config: ModelConfig): { total: number; active: n
   let total = 0;
   let active = 0;
   for (const [name, shape] of paramShapes(config)) {
-    if (name === "unembed.W_U" && config.tiedEmbeddings === true) continue;
     const size = shape.reduce((a, b) => a * b, 1);
     const isExpert = /\.mlp\.W_(gate|up|down)$/.test(name);
     total += size;

@@ -23,8 +23,8 @@ export interface Weights {
   embed: tf.Tensor2D;
   blocks: readonly BlockWeights[];
   lnFinal: tf.Tensor1D;
-  /** [d_model, d_vocab] */
-  unembed: tf.Tensor2D;
+  /** [d_model, d_vocab]; null: the embedding, turned */
+  unembed: tf.Tensor2D | null;
 }
 
 /**
@@ -70,6 +70,6 @@ export function assembleWeights(
     embed: param("embed.W_E"),
     blocks: Array.from({ length: config.nLayers }, (_, l) => block(l)),
     lnFinal: param("ln_final.w"),
-    unembed: param("unembed.W_U"),
+    unembed: (params.get("unembed.W_U") as tf.Tensor2D | undefined) ?? null,
   };
 }

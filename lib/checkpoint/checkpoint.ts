@@ -17,7 +17,7 @@ export interface CheckpointInfo {
   dtypes: { [dtype in Dtype]?: number };
 }
 
-/** A range of outermost rows, from `start` up to, not including, `end`. */
+/** A range of rows, from `start` up to, not including, `end`. All axes but the last count as one: [8, 3, 5] has 24 rows. */
 export type Rows = readonly [start: number, end: number];
 
 /** Bytes asked for at once: enough to stream, small beside any tensor that matters. A whole number of any element. */
@@ -91,8 +91,8 @@ export class Checkpoint {
 
   /**
    * Reads an F32, BF16 or F16 tensor, exactly.
-   * @param rows the outermost rows to read (for a tensor [16*d_ff, d_model], expert e is [e * dFf, (e + 1) * dFf]);
-   * the whole tensor when left out
+   * @param rows the rows to read (expert e of [16*d_ff, d_model] or [16, d_ff, d_model] is [e * dFf, (e + 1) * dFf]); the
+   * whole tensor when left out
    * @returns the values, row-major: [rows, ...rest of the shape]
    * @throws CheckpointError for an unknown name, another type or a file that can't be read; RangeError for such rows
    */
@@ -128,7 +128,7 @@ export class Checkpoint {
     let { start, end } = whole;
     if (rows !== undefined) {
       const [first, last] = rows;
-      const most = shape[0] ?? 0;
+      const most = shape.length === 0 ? 0 : shape.slice(0, Math.max(1, shape.length - 1)).reduce((a, b) => a * b);
       if (!Number.isInteger(first) || !Number.isInteger(last) || first < 0 || first > last || last > most)
         throw new RangeError(`${where}: rows must be a range within [0, ${most}], got [${first}, ${last}]`);
       const rowBytes = most > 0 ? (end - start) / most : 0;

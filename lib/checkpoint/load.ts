@@ -2,7 +2,7 @@ import * as tf from "@tensorflow/tfjs";
 import { useBackend } from "../backend.ts";
 import type { ModelConfig } from "../config.ts";
 import { CheckpointError, listed, shown } from "../errors.ts";
-import type { Family, WeightPart, WeightRecipe } from "../families/family.ts";
+import type { Family, Held, WeightPart, WeightRecipe } from "../families/family.ts";
 import { familyOf } from "../families/index.ts";
 import { MoeModel } from "../model.ts";
 import { paramShapes } from "../params.ts";
@@ -19,18 +19,20 @@ export type LoadProgress = (done: number, total: number, param: string) => void;
  */
 export async function loadModelFrom(
   checkpoint: Checkpoint,
-  config: ModelConfig,
+  stated: ModelConfig,
   onProgress: LoadProgress = () => {},
 ): Promise<MoeModel> {
-  const family = familyOf(config.family);
-  const names = [...paramShapes(config).keys()];
-  checkTensors(checkpoint, config, family, names);
+  const family = familyOf(stated.family);
+  const held: Held = (tensor) => checkpoint.tensors.get(tensor)?.shape;
+  const config = asHeld(stated, family, held);
+  const recipes = new Map([...paramShapes(config).keys()].map((name) => [name, family.recipe(name, config, held)]));
+  checkTensors(checkpoint, config, family, recipes);
   await useBackend();
   const params = new Map<string, tf.Tensor>();
   try {
-    for (const [done, name] of names.entries()) {
-      onProgress(done, names.length, name);
-      params.set(name, await readParam(checkpoint, family.recipe(name, config)));
+    for (const [name, recipe] of recipes) {
+      onProgress(params.size, recipes.size, name);
+      params.set(name, await readParam(checkpoint, recipe));
     }
     return new MoeModel(config, params);
   } catch (error) {
@@ -39,10 +41,22 @@ export async function loadModelFrom(
   }
 }
 
+/** An unembedding that lies in the file is read, and so not tied, whatever the configuration says. */
+function asHeld(config: ModelConfig, family: Family, held: Held): ModelConfig {
+  if (config.tiedEmbeddings !== true) return config;
+  const [head] = family.recipe("unembed.W_U", config, held).parts;
+  return held(head!.tensor) === undefined ? config : { ...config, tiedEmbeddings: false };
+}
+
 /** Compares what the file holds with what the family expects, before any weight is read. */
-function checkTensors(checkpoint: Checkpoint, config: ModelConfig, family: Family, names: readonly string[]): void {
+function checkTensors(
+  checkpoint: Checkpoint,
+  config: ModelConfig,
+  family: Family,
+  recipes: ReadonlyMap<string, WeightRecipe>,
+): void {
   const expected = new Set<string>();
-  for (const { tensor, shape } of names.flatMap((name) => family.recipe(name, config).parts)) {
+  for (const { tensor, shape } of [...recipes.values()].flatMap((recipe) => recipe.parts)) {
     if (expected.has(tensor)) continue;
     expected.add(tensor);
     const found = checkpoint.tensor(tensor).shape;
@@ -73,7 +87,7 @@ async function readParam(checkpoint: Checkpoint, { join, parts }: WeightRecipe):
 async function readPart(checkpoint: Checkpoint, { tensor, shape, rows, transposed }: WeightPart): Promise<tf.Tensor> {
   const values = await checkpoint.readFloat32(tensor, rows);
   return tf.tidy(() => {
-    const stored = tf.tensor(values, rows === undefined ? [...shape] : [rows[1] - rows[0], ...shape.slice(1)]);
+    const stored = tf.tensor(values, rows === undefined ? [...shape] : [rows[1] - rows[0], shape.at(-1)!]);
     return transposed ? stored.transpose() : stored;
   });
 }
@@ -95,7 +109,7 @@ export function checkpointTensors(
     for (const [i, { tensor, shape, rows }] of parts.entries()) {
       const size = shape.reduce((a, b) => a * b, 1);
       if (!tensors.has(tensor)) tensors.set(tensor, { name: tensor, shape, dtype, data: new Float32Array(size) });
-      tensors.get(tensor)!.data.set(pieces[i]!, ((rows?.[0] ?? 0) * size) / shape[0]!);
+      tensors.get(tensor)!.data.set(pieces[i]!, (rows?.[0] ?? 0) * shape.at(-1)!);
     }
   }
   return [...tensors.values()];

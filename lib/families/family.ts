@@ -6,7 +6,7 @@ export interface WeightPart {
   tensor: string;
   /** The shape that it must have in the file. */
   shape: readonly number[];
-  /** Only these of its outermost rows, from `start` up to, not including, `end`. */
+  /** Only these rows, from `start` up to, not including, `end`; every axis but the last counts as one. */
   rows?: readonly [start: number, end: number];
   /** The file holds [out, in]: the part is turned to stand input axis first. */
   transposed: boolean;
@@ -17,6 +17,9 @@ export interface WeightRecipe {
   join: "none" | "columns" | "experts";
   parts: readonly WeightPart[];
 }
+
+/** The shape of a tensor in the checkpoint at hand; undefined where there is none of that name. */
+export type Held = (tensor: string) => readonly number[] | undefined;
 
 /** A model family: how to read its configuration and where its weights lie. Data, not behaviour. */
 export interface Family {
@@ -34,8 +37,11 @@ export interface Family {
   floatFields?: readonly string[];
   /** The config.json that `config` reads back as the same configuration. */
   toJson(config: ModelConfig): Record<string, unknown>;
-  /** Where a parameter (a name of `paramShapes`) comes from. */
-  recipe(param: string, config: ModelConfig): WeightRecipe;
+  /**
+   * Where a parameter (a name of `paramShapes`) comes from.
+   * @param held decides between the ways that the family's checkpoints are laid out; left out: the way to write one
+   */
+  recipe(param: string, config: ModelConfig, held?: Held): WeightRecipe;
 }
 
 /** A recipe of one tensor as it lies in the file. */

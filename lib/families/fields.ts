@@ -13,7 +13,7 @@ export class Fields {
   /** A number; without a fallback the field must be there. */
   number(name: string, fallback?: number): number {
     const value = this.#json[name] ?? fallback;
-    if (typeof value !== "number") throw this.#error(name, "a number", this.#json[name]);
+    if (typeof value !== "number") throw this.error(name, "a number");
     return value;
   }
 
@@ -22,20 +22,42 @@ export class Fields {
     return this.#json[name] === null ? null : this.#json[name] === undefined ? fallback : this.number(name);
   }
 
+  /** True or false; absent: the fallback. */
+  flag(name: string, fallback: boolean): boolean {
+    const value = this.#json[name] ?? fallback;
+    if (typeof value !== "boolean") throw this.error(name, "true or false");
+    return value;
+  }
+
+  /** What a word stands for; absent: what the first one does. */
+  choice<T>(name: string, meanings: Readonly<Record<string, T>>): T {
+    const words = Object.keys(meanings);
+    const value = this.#json[name] ?? words[0];
+    const word = words.find((known) => known === value);
+    if (word === undefined) throw this.error(name, `one of ${listed(words.map(shown))}`);
+    return meanings[word] as T;
+  }
+
+  /** The first of the names that the file has, else the first. */
+  nameOf(...names: [string, ...string[]]): string {
+    return names.find((name) => Object.hasOwn(this.#json, name)) ?? names[0];
+  }
+
   /** An object of further fields; absent: an empty one. */
   object(name: string): Fields {
     const value = this.#json[name] ?? {};
-    if (typeof value !== "object" || Array.isArray(value)) throw this.#error(name, "an object", value);
+    if (typeof value !== "object" || Array.isArray(value)) throw this.error(name, "an object");
     return new Fields(`${this.#where} ${name}`, value as Record<string, unknown>);
   }
 
   /** Refuses a value that the family's forward pass does not implement; absent is taken as the first one allowed. */
   only(name: string, allowed: readonly unknown[]): void {
-    const value = this.#json[name] ?? allowed[0];
-    if (!allowed.includes(value)) throw this.#error(name, listed(allowed.map(shown)), value);
+    const value = JSON.stringify(this.#json[name] ?? allowed[0]);
+    if (!allowed.some((one) => JSON.stringify(one) === value)) throw this.error(name, listed(allowed.map(shown)));
   }
 
-  #error(name: string, expected: string, value: unknown): ConfigError {
-    return new ConfigError(`${this.#where}: ${name} must be ${expected}, got ${shown(value)}`);
+  /** What to throw for a field that does not fit. */
+  error(name: string, expected: string): ConfigError {
+    return new ConfigError(`${this.#where}: ${name} must be ${expected}, got ${shown(this.#json[name])}`);
   }
 }

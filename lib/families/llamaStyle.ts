@@ -1,0 +1,142 @@
+import type { Activation, Gating, ModelConfig, MoeConfig } from "../config.ts";
+import type { Fields } from "./fields.ts";
+import type { TensorNames } from "./tensorNames.ts";
+
+/** The names that transformers' Llama began and most families keep. */
+export const LLAMA_TENSORS: TensorNames = {
+  "embed.W_E": "model.embed_tokens.weight",
+  "ln1.w": "model.layers.{l}.input_layernorm.weight",
+  "attn.q_norm.w": "model.layers.{l}.self_attn.q_norm.weight",
+  "attn.k_norm.w": "model.layers.{l}.self_attn.k_norm.weight",
+  "attn.W_Q": "model.layers.{l}.self_attn.q_proj.weight",
+  "attn.W_K": "model.layers.{l}.self_attn.k_proj.weight",
+  "attn.W_V": "model.layers.{l}.self_attn.v_proj.weight",
+  "attn.W_O": "model.layers.{l}.self_attn.o_proj.weight",
+  "ln2.w": "model.layers.{l}.post_attention_layernorm.weight",
+  "ln_final.w": "model.norm.weight",
+  "unembed.W_U": "lm_head.weight",
+};
+
+const EXPERTS = "model.layers.{l}.mlp.experts";
+/** Llama's names and experts beside them: a tensor for each matrix of each expert. */
+export const EXPERTS_APART: TensorNames = {
+  ...LLAMA_TENSORS,
+  "mlp.W_router": "model.layers.{l}.mlp.gate.weight",
+  "mlp.W_gate": `${EXPERTS}.{e}.gate_proj.weight`,
+  "mlp.W_up": `${EXPERTS}.{e}.up_proj.weight`,
+  "mlp.W_down": `${EXPERTS}.{e}.down_proj.weight`,
+};
+/** All experts in two tensors, as transformers 5 has them in memory, and writes them when asked to. */
+export const EXPERTS_FUSED: TensorNames = {
+  ...EXPERTS_APART,
+  "mlp.W_gate": `${EXPERTS}.gate_up_proj`,
+  "mlp.W_up": `${EXPERTS}.gate_up_proj`,
+  "mlp.W_down": `${EXPERTS}.down_proj`,
+};
+
+/** Tables of RoPE, which old checkpoints carry. */
+export const ROPE_TABLES = /\.rotary_emb\.inv_freq$/;
+
+/** The activations by transformers' names; what is absent is silu. */
+const ACTIVATIONS: Readonly<Record<string, Activation>> = {
+  silu: "silu",
+  gelu: "gelu",
+  gelu_pytorch_tanh: "geluTanh",
+  gelu_new: "geluTanh",
+};
+
+/**
+ * What a config.json says in Llama's words. Sizes must be there; what only some versions write has, where it is absent,
+ * the value that transformers gives it. Biases, scaled RoPE and dropout are refused.
+ * @param defaultBase RoPE's base where the file does not say it; left out: the file must
+ */
+export function llamaConfig(top: Fields, defaultBase?: number): Omit<ModelConfig, "family" | "clipQkv" | "mlp"> {
+  for (const bias of ["attention_bias", "mlp_bias"]) top.only(bias, [false]);
+  top.only("attention_dropout", [0]);
+  const [dModel, nHeads] = [top.number("hidden_size"), top.number("num_attention_heads")];
+  return {
+    nLayers: top.number("num_hidden_layers"),
+    dModel,
+    nHeads,
+    nKvHeads: top.number("num_key_value_heads", nHeads),
+    dHead: headSize(top, dModel, nHeads),
+    dVocab: top.number("vocab_size"),
+    nCtx: top.number("max_position_embeddings"),
+    norm: "rmsNorm",
+    normEps: top.number("rms_norm_eps"),
+    ropeBase: ropeBase(top, defaultBase),
+    tiedEmbeddings: top.flag("tie_word_embeddings", false),
+  };
+}
+
+/**
+ * What it says of the experts.
+ * @param width the field that holds an expert's width
+ */
+export function expertsConfig(top: Fields, width = "intermediate_size"): Omit<MoeConfig, "gating"> {
+  return {
+    kind: "moe",
+    nExperts: top.number(top.nameOf("num_local_experts", "num_experts")),
+    topK: top.number("num_experts_per_tok"),
+    dFf: top.number(width),
+    activation: top.choice("hidden_act", ACTIVATIONS),
+    loadBalanceWeight: top.number("router_aux_loss_coef", 0.001),
+  };
+}
+
+/** Softmax before the choice, and whether the chosen weights are then made to sum to 1. */
+export function gatingConfig(top: Fields): Gating {
+  return { kind: "softmaxThenTopK", normalize: top.flag("norm_topk_prob", false) ? 1 : null };
+}
+
+/** The field that {@link gatingConfig} reads back. */
+export function gatingJson(gating: Gating): Record<string, unknown> {
+  return { norm_topk_prob: gating.kind === "softmaxThenTopK" && gating.normalize === 1 };
+}
+
+function headSize(top: Fields, dModel: number, nHeads: number): number {
+  const size = top.numberOrNull("head_dim", null);
+  if (size !== null) return size;
+  if (dModel % nHeads === 0) return dModel / nHeads;
+  throw top.error("hidden_size", `a multiple of num_attention_heads (${nHeads}) where there is no head_dim`);
+}
+
+/** RoPE's base stands at the top in files of transformers 4, in `rope_parameters` in those of 5. */
+function ropeBase(top: Fields, fallback: number | undefined): number {
+  const parts = [top.object("rope_parameters"), top.object("rope_scaling")];
+  for (const part of parts) for (const type of ["rope_type", "type"]) part.only(type, ["default"]);
+  for (const part of [top, ...parts]) part.only("partial_rotary_factor", [1]);
+  const within = parts.map((part) => part.numberOrNull("rope_theta", null)).find((base) => base !== null);
+  const base = top.number("rope_theta", within ?? fallback);
+  if (within !== undefined && within !== base) throw top.error("rope_theta", `that of rope_parameters (${within})`);
+  return base;
+}
+
+/** Refuses a window of attention that is shorter than the context; a longer one hides nothing. */
+export function refuseWindow(top: Fields, nCtx: number): void {
+  const window = top.numberOrNull("sliding_window", null);
+  if (window !== null && window < nCtx)
+    throw top.error("sliding_window", `null or at least max_position_embeddings (${nCtx})`);
+}
+
+/** The config.json that {@link llamaConfig} and {@link expertsConfig} read back. */
+export function llamaJson(config: ModelConfig, width = "intermediate_size"): Record<string, unknown> {
+  const { mlp } = config;
+  return {
+    hidden_size: config.dModel,
+    num_hidden_layers: config.nLayers,
+    num_attention_heads: config.nHeads,
+    num_key_value_heads: config.nKvHeads,
+    head_dim: config.dHead,
+    vocab_size: config.dVocab,
+    max_position_embeddings: config.nCtx,
+    rms_norm_eps: config.normEps,
+    rope_theta: config.ropeBase,
+    tie_word_embeddings: config.tiedEmbeddings === true,
+    num_local_experts: mlp.nExperts,
+    num_experts_per_tok: mlp.topK,
+    [width]: mlp.dFf,
+    hidden_act: Object.keys(ACTIVATIONS).find((name) => ACTIVATIONS[name] === mlp.activation),
+    router_aux_loss_coef: mlp.loadBalanceWeight,
+  };
+}

@@ -1,0 +1,77 @@
+import type { ModelConfig } from "../config.ts";
+import { type Held, plain, turned, type WeightPart, type WeightRecipe } from "./family.ts";
+
+/**
+ * What the tensors of a checkpoint are called, by the part of the model: the names of `paramShapes` without
+ * `blocks.{l}.`, and `attn.W_Q`, `attn.W_K`, `attn.W_V` for the three in `attn.W_QKV`. `{l}` stands for the layer, `{e}`
+ * for the expert. Matrices lie as [out, in]. A name without `{e}` is a tensor of all experts, [n_experts, out, in]; where
+ * gate and up share it, each expert's rows are those of the gate, then those of up.
+ */
+export type TensorNames = Readonly<Record<string, string>>;
+
+/**
+ * A family's `recipe` for checkpoints that are laid out in one of several ways: the one whose experts the checkpoint
+ * holds, else the first.
+ */
+export function recipeOf(
+  layouts: readonly [TensorNames, ...TensorNames[]],
+  param: string,
+  config: ModelConfig,
+  held: Held = () => undefined,
+): WeightRecipe {
+  const anExpert = (names: TensorNames): string => names["mlp.W_gate"]!.replace("{l}", "0").replace("{e}", "0");
+  const names = layouts.find((layout) => held(anExpert(layout)) !== undefined) ?? layouts[0];
+  const [, layer = "", part = param] = /^blocks\.(\d+)\.(.+)$/.exec(param) ?? [];
+  return recipeOfPart(part, (of) => names[of]!.replace("{l}", layer), config);
+}
+
+function recipeOfPart(part: string, name: (part: string) => string, config: ModelConfig): WeightRecipe {
+  const { dModel, nHeads, nKvHeads, dHead, dVocab, qkNorm, mlp } = config;
+  const [query, key] = [nHeads * dHead, nKvHeads * dHead];
+  const matrix = (of: string, rows: number): WeightPart => ({
+    tensor: name(of),
+    shape: [rows, dModel],
+    transposed: true,
+  });
+  const fused = name("mlp.W_gate") === name("mlp.W_up");
+  switch (part) {
+    case "embed.W_E":
+      return plain(name(part), [dVocab, dModel]);
+    case "unembed.W_U":
+      return turned(name(part), [dVocab, dModel]);
+    case "attn.q_norm.w":
+      return plain(name(part), [qkNorm === "head" ? dHead : query]);
+    case "attn.k_norm.w":
+      return plain(name(part), [qkNorm === "head" ? dHead : key]);
+    case "attn.W_QKV":
+      return { join: "columns", parts: [matrix("attn.W_Q", query), matrix("attn.W_K", key), matrix("attn.W_V", key)] };
+    case "attn.W_O":
+      return turned(name(part), [dModel, query]);
+    case "mlp.W_router":
+      return turned(name(part), [mlp.nExperts, dModel]);
+    case "mlp.W_gate":
+      return experts(name(part), mlp.nExperts, [mlp.dFf, dModel], fused ? [0, 2] : [0, 1]);
+    case "mlp.W_up":
+      return experts(name(part), mlp.nExperts, [mlp.dFf, dModel], fused ? [1, 2] : [0, 1]);
+    case "mlp.W_down":
+      return experts(name(part), mlp.nExperts, [dModel, mlp.dFf], [0, 1]);
+    default:
+      return plain(name(part), [dModel]); // the gain of a norm
+  }
+}
+
+/** One [out, in] matrix of each expert; in a tensor of all experts it is the `at`-th of `of` that lie below each other. */
+function experts(
+  tensor: string,
+  nExperts: number,
+  [out, width]: readonly [out: number, width: number],
+  [at, of]: readonly [at: number, of: number],
+): WeightRecipe {
+  const apart = tensor.includes("{e}");
+  const ofExpert = (_: unknown, e: number): WeightPart => {
+    if (apart) return { tensor: tensor.replace("{e}", String(e)), shape: [out, width], transposed: true };
+    const start = (e * of + at) * out;
+    return { tensor, shape: [nExperts, of * out, width], rows: [start, start + out], transposed: true };
+  };
+  return { join: "experts", parts: Array.from({ length: nExperts }, ofExpert) };
+}
