@@ -19,6 +19,12 @@ export {
   hookName,
   hookNames,
 } from "./hooks.ts";
+export { type Ablation, ablateExperts } from "./interventions/ablateExperts.ts";
+export { combineHooks } from "./interventions/combineHooks.ts";
+export { forceExperts } from "./interventions/forceExperts.ts";
+export { patchActivation } from "./interventions/patchActivation.ts";
+export { steerRouter } from "./interventions/steerRouter.ts";
+export { activationRateDifference } from "./metrics/activationRateDifference.ts";
 export { type ExpertLoad, loadPerExpert } from "./metrics/load.ts";
 export { type CacheOptions, MoeModel, type RunOptions } from "./model.ts";
 export { type NextTokenLoss, nextTokenLoss } from "./nextTokenLoss.ts";
