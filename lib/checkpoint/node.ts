@@ -124,7 +124,8 @@ export async function removeUnfinished(path: string): Promise<void> {
 /**
  * Writes a safetensors file whole or not at all: under a temporary name beside it, then renamed over it. After any
  * failure the former file is as it was and the temporary one is gone.
- * @throws CheckpointError where the file cannot be written; and what {@link encodeSafetensors} throws
+ * @throws CheckpointError where the file cannot be written, or something else than a file is there (renaming over
+ * /dev/null would take it from everybody); and what {@link encodeSafetensors} throws
  */
 export async function writeSafetensors(
   path: string,
@@ -134,6 +135,8 @@ export async function writeSafetensors(
   const pieces = encodeSafetensors(tensors, metadata);
   const temporary = join(dirname(path), `${unfinished(path)}${randomUUID()}.tmp`);
   try {
+    const there = await stat(path).catch(() => null);
+    if (there !== null && !there.isFile()) throw new Error("something else than a file");
     const handle = await open(temporary, "wx");
     try {
       for (const piece of pieces) await handle.writeFile(piece);

@@ -48,7 +48,8 @@ export const captureCommand: Command = {
     const tokens = rows ?? [(await loadTokenizer(folder)).encode(text ?? (await readText(file!)))];
     checkTokens(tokens, config, 0);
     matchHooks(names, hookNames(config));
-    await access(dirname(out), constants.W_OK).catch((cause: unknown) => {
+    // The dot fails where the path is not a folder.
+    await access(`${dirname(out)}/.`, constants.W_OK).catch((cause: unknown) => {
       throw refused(out, "must be writable", cause);
     });
     const model = await loadModel(folder);

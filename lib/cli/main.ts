@@ -3,7 +3,9 @@ import { CheckpointError, ConfigError, ShapeError } from "../errors.ts";
 import { captureCommand } from "./capture.ts";
 import { type Command, USAGE, UsageError } from "./command.ts";
 import { generateCommand } from "./generate.ts";
+import { importCommand } from "./import.ts";
 import { infoCommand } from "./info.ts";
+import { metricsCommand } from "./metrics.ts";
 import { traceCommand } from "./trace.ts";
 import { trainCommand } from "./train.ts";
 
@@ -13,6 +15,8 @@ const COMMANDS: Record<string, Command> = {
   generate: generateCommand,
   train: trainCommand,
   trace: traceCommand,
+  import: importCommand,
+  metrics: metricsCommand,
 };
 
 function help(): string {
@@ -22,14 +26,18 @@ function help(): string {
 
 /** Runs a command line. @returns the exit code: 1 for an error, 2 for wrong usage */
 async function main([name, ...rest]: string[]): Promise<number> {
-  if (name === undefined || name === "--help" || name === "-h") {
+  if (name === "--help" || name === "-h") {
     console.log(help());
-    return name === undefined ? 2 : 0;
+    return 0;
   }
-  const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
+  const command = name !== undefined && Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
   try {
-    if (command === undefined)
-      throw new UsageError(`moescope: the command must be one of ${Object.keys(COMMANDS).join(", ")}, got ${name}`);
+    if (command === undefined) {
+      const known = Object.keys(COMMANDS).join(", ");
+      throw new UsageError(
+        `moescope: the command must be one of ${known}, got ${name ?? "nothing"} (moescope --help says more)`,
+      );
+    }
     if (rest.includes("--help") || rest.includes("-h")) {
       console.log(`${command.usage}\n\n${command.summary}\n\n${command.details}`);
       return 0;
@@ -46,11 +54,11 @@ async function main([name, ...rest]: string[]): Promise<number> {
   }
 }
 
-/** What went wrong in one line; a defect of moescope itself keeps its stack. */
+/** What went wrong in one line: ours and the system's refusals; a defect of moescope itself keeps its stack. */
 function oneLine(error: unknown): string {
   if (!(error instanceof Error)) return `moescope: ${String(error)}`;
   const ours = [CheckpointError, ConfigError, ShapeError, RangeError, TypeError].some((kind) => error instanceof kind);
-  return ours ? error.message.replaceAll("\n", " ") : (error.stack ?? error.message);
+  return ours || "syscall" in error ? error.message.replaceAll("\n", " ") : (error.stack ?? error.message);
 }
 
 // A reader that closes the pipe early (head, say) has seen enough.

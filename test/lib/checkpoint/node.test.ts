@@ -226,7 +226,7 @@ describe("writing", () => {
   test("over a folder, or into no folder, fails and leaves nothing", async () => {
     await mkdir(join(dir, "sub.safetensors"));
     await expect(writeSafetensors(join(dir, "sub.safetensors"), [one("a", 1)])).rejects.toThrow(
-      /sub\.safetensors: must be writable, got EISDIR: illegal operation on a directory, rename/,
+      /sub\.safetensors: must be writable, got something else than a file$/,
     );
     await writeFile(join(dir, "file"), "");
     for (const parent of ["no", "file"])

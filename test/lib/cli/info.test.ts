@@ -1,0 +1,79 @@
+import { copyFile, cp, mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { beforeAll, describe, expect, test } from "vitest";
+import { readConfig } from "../../../lib/checkpoint/folder.ts";
+import { combinations } from "../../../lib/cli/info.ts";
+import { GOLDEN, moescope } from "./child.ts";
+
+describe("combinations", () => {
+  test("of 4 of DBRX's 16 experts are 1820", () => {
+    expect(combinations(16, 4)).toBe(1820n);
+    expect([combinations(5, 0), combinations(5, 5), combinations(5, 1)]).toEqual([1n, 1n, 5n]);
+  });
+
+  test("are exact where a float is not: C(512, 10) is what two halves of 256 give together", () => {
+    const halves = Array.from({ length: 11 }, (_, i) => combinations(256, i) * combinations(256, 10 - i));
+    expect(combinations(512, 10)).toBe(halves.reduce((a, b) => a + b));
+    expect(combinations(512, 10)).toBeGreaterThan(BigInt(Number.MAX_SAFE_INTEGER));
+  });
+});
+
+describe("moescope info", () => {
+  let dir: string;
+  beforeAll(async () => {
+    dir = await mkdtemp(join(tmpdir(), "moescope-"));
+    await copyFile(join(GOLDEN, "published-config.json"), join(dir, "config.json"));
+    return () => rm(dir, { recursive: true });
+  });
+
+  test("says the sizes of DBRX from its config.json alone", async () => {
+    const { code, out, err } = await moescope(["info", dir]);
+    expect([code, err]).toEqual([0, ""]);
+    const lines = Object.fromEntries(
+      out
+        .trimEnd()
+        .split("\n")
+        .map((line) => line.split(/ {2,}/)),
+    );
+    expect(lines).toEqual({
+      family: "dbrx",
+      layers: "40",
+      d_model: "6144",
+      heads: "48 query, 8 key-value, of 128",
+      vocabulary: "100,352",
+      context: "32,768 tokens",
+      experts: "16, 4 per token, d_ff 10,752",
+      combinations: "1,820 sets of experts per layer",
+      parameters: "131,596,523,520",
+      "active per token": "36,469,708,800 (27.7 %)",
+      "weights on disk": "none in this folder",
+    });
+  });
+
+  test("says them as JSON too", async () => {
+    const { code, out, err } = await moescope(["info", "--json", dir]);
+    expect([code, err]).toEqual([0, ""]);
+    expect(JSON.parse(out)).toEqual({
+      config: await readConfig(dir),
+      parameters: { total: 131_596_523_520, active: 36_469_708_800 },
+      combinations: 1820,
+      checkpoint: null,
+    });
+  });
+
+  test("counts tensors, files and bytes of shards without reading them", async () => {
+    const folder = join(dir, "sharded");
+    await cp(join(GOLDEN, "pnone"), folder, { recursive: true });
+    const { out, err } = await moescope(["info", folder, "--json"]);
+    expect(err).toBe("");
+    const { checkpoint, parameters } = JSON.parse(out);
+    // 8 tensors in each of 2 blocks, and 3 outside them.
+    expect(checkpoint).toMatchObject({ files: 4, tensors: 19, dtypes: { F32: 19 } });
+    expect(checkpoint.bytes).toBeGreaterThan(4 * parameters.total);
+    expect(checkpoint.bytes).toBeLessThan(4 * parameters.total + 4000);
+    expect((await moescope(["info", folder])).out).toMatch(
+      /^weights on disk {6}19 tensors in 4 file\(s\), [\d,]+ bytes$/m,
+    );
+  });
+});
