@@ -7,6 +7,7 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { loadModel, loadTokenizer } from "../../../lib/checkpoint/folder.ts";
 import { hookName } from "../../../lib/hooks.ts";
 import { loadTrace } from "../../../lib/trace/node.ts";
+import { expected, fixture, type Held } from "./fixtures.ts";
 
 const root = fileURLToPath(new URL("../../..", import.meta.url));
 const MODEL = join(root, "models/reference");
@@ -55,11 +56,11 @@ describe("moescope trace", () => {
     // The second window of the prose starts anew: it is routed as a text of its own.
     const model = await loadModel(MODEL);
     const { logits, cache } = model.runWithCache(ids.slice(16, 32), { names: "blocks.2.mlp.hook_*" });
-    const expected = cache.get(hookName(2, "mlp.hook_expert_indices")).dataSync();
+    const experts = cache.get(hookName(2, "mlp.hook_expert_indices")).dataSync();
     const probs = cache.get(hookName(2, "mlp.hook_router_probs")).dataSync();
     for (let t = 0; t < 16; t++) {
       const row = (code.length + 16 + t) * 4 + 2; // 4 layers, of which this is the third
-      expect([...trace.expertIndices.subarray(row * 4, row * 4 + 4)]).toEqual([...expected.subarray(t * 4, t * 4 + 4)]);
+      expect([...trace.expertIndices.subarray(row * 4, row * 4 + 4)]).toEqual([...experts.subarray(t * 4, t * 4 + 4)]);
       expect(trace.routerProbs![row * 16]).toBeCloseTo(probs[t * 16]!, 5);
     }
     cache.dispose();
@@ -86,5 +87,43 @@ describe("moescope trace", () => {
       error: "moescope trace: the texts must have at least one token, got none",
     });
     expect(await readdir(folder)).toEqual(["a.txt"]);
+  });
+});
+
+describe("moescope import and metrics", () => {
+  test("turn answers of vLLM into a trace and show each layer's load beside chance", async () => {
+    await put("a.jsonl", fixture("vllm/base64.jsonl"));
+    const imported = moescope("import", "a.jsonl", "--out", "a.parquet", "--experts", "8", "--layer-numbers", "3,4,5");
+    expect(imported.status).toBe(0);
+    expect(imported.stdout).toMatch(/^\d+ tokens of 1 files written to a\.parquet\na\.jsonl: layers 3 hold no routing/);
+
+    const { expertIndices } = (expected("vllm.json") as Record<string, Held>)["base64.jsonl"]!;
+    const ofLayer = expertIndices.filter((_, i) => i % 4 < 2); // the first of two layers, of two experts each
+    const share = Array.from({ length: 8 }, (_, e) => ofLayer.filter((id) => id === e).length / ofLayer.length);
+    const { stdout } = moescope("metrics", "a.parquet", "--json");
+    const { layers } = JSON.parse(stdout) as { layers: Record<string, unknown>[] };
+    expect(layers.map(({ layer }) => layer)).toEqual([4, 5]);
+    expect(layers[0]).toMatchObject({ share, nTokens: ofLayer.length / 2, maxShare: Math.max(...share) });
+    expect(layers[0]!["chance"]).toMatchObject({ share: { mean: 1 / 8 } });
+    expect(moescope("metrics", "a.parquet").stdout).toMatch(/8 experts, 2 per token\n[^]*\n4 +0\.\d{3} \(0\.\d{3} to /);
+  });
+
+  test("say in one line what is wrong, and write nothing", async () => {
+    await put("a.txt", "text");
+    await put("a.jsonl", fixture("vllm/base64.jsonl"));
+    expect(moescope("import", "a.txt")).toMatchObject({ status: 2, error: expect.stringMatching(/given --out FILE/) });
+    expect(moescope("import", "a.txt", "--out", "x")).toMatchObject({
+      status: 1,
+      error: "a.txt: must be a recording of a known kind, got another file",
+    });
+    expect(moescope("import", "a.jsonl", "--out", "x")).toMatchObject({
+      status: 1,
+      error: "a.jsonl: nExperts must be given, for the file does not say it; got none",
+    });
+    expect(moescope("metrics", "a.txt")).toMatchObject({
+      status: 1,
+      error: expect.stringMatching(/^a\.txt: must be a whole Parquet file/),
+    });
+    expect((await readdir(folder)).sort()).toEqual(["a.jsonl", "a.txt"]);
   });
 });

@@ -1,0 +1,94 @@
+import { readFile } from "node:fs/promises";
+import { refused } from "../checkpoint/node.ts";
+import { ConfigError } from "../errors.ts";
+import type { ExpertCounts } from "../trace/counts.ts";
+import { writeCounts } from "../trace/countsFile.ts";
+import { importRouting } from "../trace/import.ts";
+import type { ImportOptions } from "../trace/imported.ts";
+import { writeWhole } from "../trace/node.ts";
+import type { RoutingTrace } from "../trace/record.ts";
+import { TraceWriter } from "../trace/traceWriter.ts";
+import { type Command, UsageError, wholeNumber } from "./command.ts";
+import { parseMany } from "./operands.ts";
+
+/** A readable file's bytes. */
+async function readBytes(path: string): Promise<Uint8Array> {
+  try {
+    return await readFile(path);
+  } catch (cause) {
+    throw refused(path, "must be a readable file", cause);
+  }
+}
+
+const OPTIONS = {
+  out: { type: "string" },
+  model: { type: "string" },
+  experts: { type: "string" },
+  "top-k": { type: "string" },
+  layers: { type: "string" },
+  "layer-numbers": { type: "string" },
+  "prompt-start": { type: "string" },
+} as const;
+
+type Values = { [option in keyof typeof OPTIONS]?: string };
+
+function importOptions(values: Values): ImportOptions {
+  const number = (option: keyof Values): number | undefined =>
+    values[option] === undefined ? undefined : wholeNumber(`--${option}`, values[option]);
+  const given = {
+    model: values.model,
+    nExperts: number("experts"),
+    topK: number("top-k"),
+    nLayers: number("layers"),
+    layers: values["layer-numbers"]?.split(",").map((layer) => wholeNumber("--layer-numbers", layer)),
+    promptStart: number("prompt-start"),
+  };
+  return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
+}
+
+export const importCommand: Command = {
+  usage: "moescope import FILE... --out FILE [--experts N] [--top-k N] [--layers N] [--model NAME]",
+  summary: "Reads the routing that another engine recorded and writes it as a trace.",
+  details: [
+    "FILE             recordings of one model, told by their content: answers of vLLM or SGLang (JSON), arrays (.npy, .npz)",
+    "--out            the Parquet file to write; it is written whole or not at all",
+    "--experts        experts of a layer, where the recording does not say it",
+    "--top-k          experts per token, where the recording does not say it",
+    "--layers         layers in the recording, dense ones included, where it does not say it",
+    "--layer-numbers  the model's numbers of these layers, as in 1,2,3 (default: from 0 on)",
+    "--prompt-start   tokens at the start of each prompt that were not recorded (default 0)",
+    "--model          the model's name, for the record",
+  ].join("\n"),
+  async run(args) {
+    const { values, positionals: paths } = parseMany(args, ["FILE..."], OPTIONS);
+    const { out } = values;
+    if (out === undefined) throw new UsageError("moescope: must be given --out FILE");
+    const options = importOptions(values);
+    const findings: string[] = [];
+    const traces: RoutingTrace[] = [];
+    const counts: ExpertCounts[] = [];
+    for (const path of paths) {
+      const imported = await importRouting(path, await readBytes(path), options);
+      if (imported.kind === "trace") traces.push(imported.trace);
+      else counts.push(imported.counts);
+      findings.push(...imported.findings.map((finding) => `${path}: ${finding}`));
+    }
+    const [only] = counts;
+    if (only !== undefined) {
+      if (paths.length > 1)
+        throw new ConfigError(
+          `moescope import: a file that holds only counts must be the only one, got ${paths.length}`,
+        );
+      await writeWhole(out, (sink) => writeCounts(sink, only));
+    } else {
+      await writeWhole(out, async (sink) => {
+        const writer = new TraceWriter(sink);
+        for (const trace of traces) await writer.add(trace);
+        await writer.end();
+      });
+    }
+    const nTokens = traces.reduce((sum, { tokenIds }) => sum + tokenIds.length, 0);
+    const what = only === undefined ? `${nTokens} tokens` : "counts";
+    console.log([`${what} of ${paths.length} files written to ${out}`, ...findings].join("\n"));
+  },
+};
