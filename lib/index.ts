@@ -11,6 +11,7 @@ export { FAMILIES, parseConfig } from "./families/index.ts";
 export { type GenerateOptions, generate } from "./generate.ts";
 export {
   HOOKS,
+  type BlockHook,
   type HookContext,
   type HookFn,
   type HookName,
