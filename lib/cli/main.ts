@@ -4,9 +4,7 @@ import { captureCommand } from "./capture.ts";
 import { type Command, USAGE, UsageError } from "./command.ts";
 import { generateCommand } from "./generate.ts";
 import { importCommand } from "./import.ts";
-import { importCommand } from "./import.ts";
 import { infoCommand } from "./info.ts";
-import { metricsCommand } from "./metrics.ts";
 import { metricsCommand } from "./metrics.ts";
 import { traceCommand } from "./trace.ts";
 import { trainCommand } from "./train.ts";
@@ -17,8 +15,6 @@ const COMMANDS: Record<string, Command> = {
   generate: generateCommand,
   train: trainCommand,
   trace: traceCommand,
-  import: importCommand,
-  metrics: metricsCommand,
   import: importCommand,
   metrics: metricsCommand,
 };
