@@ -13,6 +13,9 @@ on standard output, so that a driver can interleave its own runs with these. Tim
     {"cmd": "decode", "ids": [[5, 17]], "n": 64}
         -> {"prefill", "seconds", "ids"}; greedy: one token from the prefill, then n more, one at a time through the
            key-value cache, which "seconds" is the time of
+    {"cmd": "train", "ids": [[5, 17, 3]], "rate": 0.001}
+        -> {"seconds", "loss"}; one step of training (all tokens but the last predict all but the first): cross-entropy
+           and transformers' load-balancing loss with the model's weight, gradients clipped to 1, AdamW
     {"cmd": "gemm", "size": 2048} -> {"gflops"}; the best of five products of square matrices
     {"cmd": "versions"} -> {"python", "torch", "transformers", "threads", "parameters"}
 Every answer also holds "rss", the most memory that the process has taken, in bytes. A line that cannot be answered
@@ -74,6 +77,7 @@ def load(folder):
 class Peer:
     def __init__(self, model):
         self.model = model
+        self.optimizer = None
         self.chosen = []
         for block in model.transformer.blocks:
             block.ffn.route_tokens_to_experts = self.keeping_choice(block.ffn.route_tokens_to_experts)
@@ -125,6 +129,23 @@ class Peer:
         self.chosen.clear()
         return {"prefill": prefill, "seconds": seconds, "ids": torch.cat(made, 1).tolist()}
 
+    @torch.inference_mode(False)
+    @torch.enable_grad()
+    def train(self, ids, rate=1e-3):
+        if self.optimizer is None:
+            self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=rate, betas=(0.9, 0.95), weight_decay=0.1)
+        tokens = torch.tensor(ids)
+        start = time.perf_counter()
+        inputs, labels = tokens[:, :-1], tokens[:, 1:].contiguous()
+        loss = self.model(inputs, labels=inputs, shift_labels=labels, output_router_logits=True).loss
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        seconds = time.perf_counter() - start
+        self.chosen.clear()
+        return {"seconds": seconds, "loss": loss.item()}
+
     def gemm(self, size=2048):
         a, b = torch.randn(size, size), torch.randn(size, size)
         best = float("inf")
@@ -144,7 +165,7 @@ class Peer:
 def serve(args):
     torch.set_num_threads(args.threads)
     peer = Peer(load(args.folder))
-    commands = {"prefill", "decode", "gemm", "versions"}
+    commands = {"prefill", "decode", "train", "gemm", "versions"}
     with torch.inference_mode():
         for line in sys.stdin:
             try:
