@@ -21,6 +21,8 @@ const RENAMED: TensorNames = {
   "mlp.W_down": `${MOE}.experts.down_proj`,
 };
 
+const FIELDS = { count: "num_local_experts", width: "intermediate_size" } as const;
+
 /**
  * Granite 3 MoE (IBM 2024): softmax over the chosen logits alone, and a factor each on embeddings, attention scores,
  * what a block adds, and logits.
@@ -40,14 +42,14 @@ export const granitemoe: Family = {
       residualScale: top.number("residual_multiplier", 1),
       logitScale: 1 / top.number("logits_scaling", 1),
       clipQkv: null,
-      mlp: { ...expertsConfig(top), gating: { kind: "topKThenSoftmax" } },
+      mlp: { ...expertsConfig(top, FIELDS), gating: { kind: "topKThenSoftmax" } },
     };
   },
 
   toJson: (config) => ({
     architectures: ["GraniteMoeForCausalLM"],
     model_type: "granitemoe",
-    ...llamaJson(config),
+    ...llamaJson(config, FIELDS),
     embedding_multiplier: config.embeddingScale ?? 1,
     attention_multiplier: config.attentionScale ?? config.dHead ** -0.5,
     residual_multiplier: config.residualScale ?? 1,

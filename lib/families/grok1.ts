@@ -42,6 +42,8 @@ const RELEASE_LIKE: TensorNames = {
   "unembed.W_U": "lm_head.weight",
 };
 
+const FIELDS = { count: "num_experts", width: "intermediate_size" } as const;
+
 /**
  * Grok-1 (xAI 2024). Its JAX code is the authority where the ports differ: GELU is the tanh approximation, whatever a
  * port calls it; the chosen experts keep their probabilities as weights; scores have one factor, and are bent to ±30
@@ -70,7 +72,7 @@ export const grok1: Family = {
       postNorms: true,
       clipQkv: null,
       mlp: {
-        ...expertsConfig(top),
+        ...expertsConfig(top, FIELDS),
         activation: "geluTanh",
         gating: { kind: "softmaxThenTopK", normalize: null },
       },
@@ -80,7 +82,7 @@ export const grok1: Family = {
   toJson: (config) => ({
     architectures: ["Grok1ModelForCausalLM"],
     model_type: "grok-1",
-    ...llamaJson(config),
+    ...llamaJson(config, FIELDS),
     embedding_multiplier_scale: config.embeddingScale ?? 1,
     attn_output_multiplier: config.attentionScale ?? config.dHead ** -0.5,
     max_attn_value: config.attentionSoftcap,

@@ -1,4 +1,5 @@
 import type { Activation, Gating, ModelConfig, MoeConfig } from "../config.ts";
+import { listed } from "../errors.ts";
 import type { Fields } from "./fields.ts";
 import type { TensorNames } from "./tensorNames.ts";
 
@@ -47,12 +48,13 @@ const ACTIVATIONS: Readonly<Record<string, Activation>> = {
 
 /**
  * What a config.json says in Llama's words. Sizes must be there; what only some versions write has, where it is absent,
- * the value that transformers gives it. Biases, scaled RoPE and dropout are refused.
+ * the value that transformers gives it. Biases, scaled RoPE, dropout and quantised weights are refused.
  * @param defaultBase RoPE's base where the file does not say it; left out: the file must
  */
 export function llamaConfig(top: Fields, defaultBase?: number): Omit<ModelConfig, "family" | "clipQkv" | "mlp"> {
   for (const bias of ["attention_bias", "mlp_bias"]) top.only(bias, [false]);
   top.only("attention_dropout", [0]);
+  top.only("quantization_config", [null]);
   const [dModel, nHeads] = [top.number("hidden_size"), top.number("num_attention_heads")];
   return {
     nLayers: top.number("num_hidden_layers"),
@@ -69,14 +71,17 @@ export function llamaConfig(top: Fields, defaultBase?: number): Omit<ModelConfig
   };
 }
 
-/**
- * What it says of the experts.
- * @param width the field that holds an expert's width
- */
-export function expertsConfig(top: Fields, width = "intermediate_size"): Omit<MoeConfig, "gating"> {
+/** The fields of a family's config.json for the number of experts and the width of one. */
+export interface ExpertFields {
+  count: "num_local_experts" | "num_experts";
+  width: "intermediate_size" | "moe_intermediate_size";
+}
+
+/** What it says of the experts. The two names of their number go by the version of transformers: either is read. */
+export function expertsConfig(top: Fields, { count, width }: ExpertFields): Omit<MoeConfig, "gating"> {
   return {
     kind: "moe",
-    nExperts: top.number(top.nameOf("num_local_experts", "num_experts")),
+    nExperts: top.number(top.nameOf(count, "num_local_experts", "num_experts")),
     topK: top.number("num_experts_per_tok"),
     dFf: top.number(width),
     activation: top.choice("hidden_act", ACTIVATIONS),
@@ -106,10 +111,9 @@ function ropeBase(top: Fields, fallback: number | undefined): number {
   const parts = [top.object("rope_parameters"), top.object("rope_scaling")];
   for (const part of parts) for (const type of ["rope_type", "type"]) part.only(type, ["default"]);
   for (const part of [top, ...parts]) part.only("partial_rotary_factor", [1]);
-  const within = parts.map((part) => part.numberOrNull("rope_theta", null)).find((base) => base !== null);
-  const base = top.number("rope_theta", within ?? fallback);
-  if (within !== undefined && within !== base) throw top.error("rope_theta", `that of rope_parameters (${within})`);
-  return base;
+  const bases = [top, ...parts].map((part) => part.numberOrNull("rope_theta", null)).filter((base) => base !== null);
+  if (new Set(bases).size > 1) throw top.error("rope_theta", `the same wherever it stands (${listed(bases)})`);
+  return bases[0] ?? top.number("rope_theta", fallback);
 }
 
 /** Refuses a window of attention that is shorter than the context; a longer one hides nothing. */
@@ -120,7 +124,7 @@ export function refuseWindow(top: Fields, nCtx: number): void {
 }
 
 /** The config.json that {@link llamaConfig} and {@link expertsConfig} read back. */
-export function llamaJson(config: ModelConfig, width = "intermediate_size"): Record<string, unknown> {
+export function llamaJson(config: ModelConfig, { count, width }: ExpertFields): Record<string, unknown> {
   const { mlp } = config;
   return {
     hidden_size: config.dModel,
@@ -133,7 +137,7 @@ export function llamaJson(config: ModelConfig, width = "intermediate_size"): Rec
     rms_norm_eps: config.normEps,
     rope_theta: config.ropeBase,
     tie_word_embeddings: config.tiedEmbeddings === true,
-    num_local_experts: mlp.nExperts,
+    [count]: mlp.nExperts,
     num_experts_per_tok: mlp.topK,
     [width]: mlp.dFf,
     hidden_act: Object.keys(ACTIVATIONS).find((name) => ACTIVATIONS[name] === mlp.activation),

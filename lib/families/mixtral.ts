@@ -20,6 +20,8 @@ const PUBLISHED: TensorNames = {
   "mlp.W_down": "model.layers.{l}.block_sparse_moe.experts.{e}.w2.weight",
 };
 
+const FIELDS = { count: "num_local_experts", width: "intermediate_size" } as const;
+
 /** Mixtral: Llama's block with experts, whose weights sum to 1. @see Jiang et al. 2024, arXiv:2401.04088 */
 export const mixtral: Family = {
   name: "mixtral",
@@ -32,10 +34,10 @@ export const mixtral: Family = {
     refuseWindow(top, llama.nCtx); // the first configurations had one by mistake
     top.only("router_jitter_noise", [0]);
     const gating = { kind: "softmaxThenTopK", normalize: 1 } as const;
-    return { family: "mixtral", ...llama, clipQkv: null, mlp: { ...expertsConfig(top), gating } };
+    return { family: "mixtral", ...llama, clipQkv: null, mlp: { ...expertsConfig(top, FIELDS), gating } };
   },
 
-  toJson: (config) => ({ architectures: ["MixtralForCausalLM"], model_type: "mixtral", ...llamaJson(config) }),
+  toJson: (config) => ({ architectures: ["MixtralForCausalLM"], model_type: "mixtral", ...llamaJson(config, FIELDS) }),
 
   recipe: (param, config, held) => recipeOf([PUBLISHED, EXPERTS_FUSED], param, config, held),
 };

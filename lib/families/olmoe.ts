@@ -12,6 +12,8 @@ import {
 } from "./llamaStyle.ts";
 import { recipeOf } from "./tensorNames.ts";
 
+const FIELDS = { count: "num_experts", width: "intermediate_size" } as const;
+
 /**
  * OLMoE: queries and keys are normalised over all heads together, then clamped if at all; the chosen experts keep their
  * probabilities as weights. @see Muennighoff et al. 2024, arXiv:2409.02060
@@ -31,14 +33,14 @@ export const olmoe: Family = {
       ...llama,
       qkNorm: "full",
       clipQkv: top.numberOrNull("clip_qkv", null),
-      mlp: { ...expertsConfig(top), gating: gatingConfig(top), loadBalanceWeight },
+      mlp: { ...expertsConfig(top, FIELDS), gating: gatingConfig(top), loadBalanceWeight },
     };
   },
 
   toJson: (config) => ({
     architectures: ["OlmoeForCausalLM"],
     model_type: "olmoe",
-    ...llamaJson(config),
+    ...llamaJson(config, FIELDS),
     clip_qkv: config.clipQkv,
     ...gatingJson(config.mlp.gating),
   }),

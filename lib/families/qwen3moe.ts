@@ -13,6 +13,8 @@ import {
 } from "./llamaStyle.ts";
 import { recipeOf } from "./tensorNames.ts";
 
+const FIELDS = { count: "num_experts", width: "moe_intermediate_size" } as const;
+
 /** Qwen3-MoE: queries and keys are normalised head by head; every block has experts. @see Qwen 2025, arXiv:2505.09388 */
 export const qwen3moe: Family = {
   name: "qwen3_moe",
@@ -30,14 +32,14 @@ export const qwen3moe: Family = {
       ...llama,
       qkNorm: "head",
       clipQkv: null,
-      mlp: { ...expertsConfig(top, "moe_intermediate_size"), gating: gatingConfig(top) },
+      mlp: { ...expertsConfig(top, FIELDS), gating: gatingConfig(top) },
     };
   },
 
   toJson: (config) => ({
     architectures: ["Qwen3MoeForCausalLM"],
     model_type: "qwen3_moe",
-    ...llamaJson(config, "moe_intermediate_size"),
+    ...llamaJson(config, FIELDS),
     ...gatingJson(config.mlp.gating),
   }),
 

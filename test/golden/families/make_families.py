@@ -6,6 +6,10 @@ Made with torch 2.13.0 and transformers 5.18.0 (CPU, float32, eager attention an
 NAME/                     the checkpoint as save_pretrained leaves it, in the old or (fused) the new layout
 NAME.values.safetensors   ids [batch, pos], and hooks under their own name and shape (lib/hooks.ts): all but those inside
                           experts
+NAME.gradients/           for GRADIENTS_OF: the gradient of `loss`, which stands with the values, by every weight, as a
+                          checkpoint of the model. The inputs are all tokens but the last of each row, the labels all
+                          but the first; the loss is cross-entropy and LOAD_BALANCE_WEIGHT times transformers' own
+                          load-balancing loss.
 """
 
 import importlib
@@ -58,18 +62,19 @@ MODELS = {
                             attention_multiplier=0.11, residual_multiplier=1.3, logits_scaling=0.7, fused=True),
 }
 OWN_KEYS = {"cls", "seed", "rope", "old_words", "tables", "fused", "dtype"}
+GRADIENTS_OF = ["granite", "qwen3-fused"]  # tied embeddings, factors, norms of queries and keys, both gatings
+LOAD_BALANCE_WEIGHT = 0.05
 BATCH, POS = 2, 9
 
 
 def build(m, folder):
-    """Saves a seeded model and reads it back, in float32."""
+    """Saves a seeded model."""
     torch.manual_seed(m["seed"])
     config = getattr(transformers, m["cls"] + "Config")(
         rope_parameters={"rope_type": "default", "rope_theta": m["rope"]},
         **{key: value for key, value in m.items() if key not in OWN_KEYS},
     )
-    cls = getattr(transformers, m["cls"] + "ForCausalLM")
-    model = cls(config)
+    model = getattr(transformers, m["cls"] + "ForCausalLM")(config)
     with torch.no_grad():
         for name, w in model.named_parameters():
             if w.dim() == 1:
@@ -81,9 +86,6 @@ def build(m, folder):
                 w.normal_(std=(2.0 if router else 1.2) / w.shape[-1] ** 0.5)
     model.to(m.get("dtype", torch.float32)).save_pretrained(folder, save_original_format=not m.get("fused", False))
     (folder / "generation_config.json").unlink()
-    model = cls.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager",
-                                experts_implementation="eager")
-    model.config.tie_last_hidden_states = False
     if m.get("old_words"):
         rewrite(folder / "config.json")
     if m.get("tables"):
@@ -93,6 +95,14 @@ def build(m, folder):
         for l in range(config.num_hidden_layers):
             tensors[f"model.layers.{l}.self_attn.rotary_emb.inv_freq"] = table.clone()
         save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+
+
+def load(m, folder):
+    """The saved model, in float32."""
+    cls = getattr(transformers, m["cls"] + "ForCausalLM")
+    model = cls.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager",
+                                experts_implementation="eager")
+    model.config.tie_last_hidden_states = False
     return model
 
 
@@ -207,6 +217,21 @@ def report(name, values, folder):
     print(json.dumps(dict(model=name, gap=gaps.min().item(), sets=len(sets), bytes=sizes)))
 
 
+def save_gradients(model, ids, folder):
+    """Saves the gradient of the training loss as a model whose weights it is; returns the loss."""
+    inputs, labels = ids[:, :-1], ids[:, 1:].contiguous()
+    model.config.router_aux_loss_coef = model.router_aux_loss_coef = LOAD_BALANCE_WEIGHT
+    output = model(inputs, labels=inputs, shift_labels=labels, output_router_logits=True)
+    cross_entropy = torch.nn.functional.cross_entropy(output.logits.flatten(0, 1), labels.flatten())
+    assert torch.allclose(output.loss, cross_entropy + LOAD_BALANCE_WEIGHT * output.aux_loss)
+    output.loss.backward()
+    for w in model.parameters():
+        w.data = w.grad
+    model.save_pretrained(folder)
+    (folder / "generation_config.json").unlink()
+    return output.loss.detach()
+
+
 def stored(x):
     return x.float().contiguous() if x.is_floating_point() else x.to(torch.int32).contiguous()
 
@@ -214,9 +239,11 @@ def stored(x):
 def main():
     for name, m in MODELS.items():
         folder = HERE / name
-        model = build(m, folder)
+        build(m, folder)
         ids = torch.randint(m["vocab_size"], (BATCH, POS))
-        values = {"ids": ids, **record(model, ids)}
+        values = {"ids": ids, **record(load(m, folder), ids)}
+        if name in GRADIENTS_OF:
+            values["loss"] = save_gradients(load(m, folder), ids, HERE / f"{name}.gradients")
         save_file({key: stored(x) for key, x in values.items()}, HERE / f"{name}.values.safetensors")
         report(name, values, folder)
 

@@ -1,0 +1,16 @@
+import { describe, expect, test } from "vitest";
+import { ConfigError } from "../../../lib/errors.ts";
+import { parseConfig } from "../../../lib/families/index.ts";
+
+describe("a configuration of an unknown family", () => {
+  test("is refused with every type that is known, and the type and architecture that were found", () => {
+    expect(() => parseConfig({ model_type: "bert", architectures: ["BertModel"] })).toThrow(
+      new ConfigError(
+        'config.json: model_type must be one of dbrx, mixtral, grok-1, grok, olmoe, qwen3_moe, granitemoe, got "bert" (["BertModel"])',
+      ),
+    );
+    expect(() => parseConfig({ architectures: ["GPT2LMHeadModel"] })).toThrow(
+      /got undefined \(\["GPT2LMHeadModel"\]\)$/,
+    );
+  });
+});
