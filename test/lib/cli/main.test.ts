@@ -27,7 +27,8 @@ function capture(...args: string[]): string[] {
   return ["capture", ...args, "--out", "out.safetensors"];
 }
 
-const COMMANDS = ["info", "capture", "generate", "train", "trace"];
+const COMMANDS = ["info", "capture", "generate", "train", "trace", "import", "metrics"];
+const WHICH = `moescope: the command must be one of ${COMMANDS.join(", ")}`;
 
 describe("help", () => {
   test.concurrent("--help lists every command", async () => {
@@ -50,18 +51,9 @@ describe("help", () => {
 
 describe("wrong usage is exit code 2 and one line that ends in the usage", () => {
   test.concurrent.each<[string[], string]>([
-    [
-      [],
-      "moescope: the command must be one of info, capture, generate, train, trace, got nothing (moescope --help says more)",
-    ],
-    [
-      ["ifno"],
-      "moescope: the command must be one of info, capture, generate, train, trace, got ifno (moescope --help says more)",
-    ],
-    [
-      ["toString"],
-      "moescope: the command must be one of info, capture, generate, train, trace, got toString (moescope --help says more)",
-    ],
+    [[], `${WHICH}, got nothing (moescope --help says more)`],
+    [["ifno"], `${WHICH}, got ifno (moescope --help says more)`],
+    [["toString"], `${WHICH}, got toString (moescope --help says more)`],
     [["info"], "moescope: must be given MODEL, got nothing (usage: moescope info"],
     [["info", "a", "b"], "moescope: must be given MODEL, got a, b (usage: moescope info"],
     [["info", "a", "--jsn"], "moescope: Unknown option '--jsn'"],
