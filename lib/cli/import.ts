@@ -50,7 +50,8 @@ export const importCommand: Command = {
   usage: "moescope import FILE... --out FILE [--experts N] [--top-k N] [--layers N] [--model NAME]",
   summary: "Reads the routing that another engine recorded and writes it as a trace.",
   details: [
-    "FILE             recordings of one model, told by their content: answers of vLLM or SGLang (JSON), arrays (.npy, .npz)",
+    "FILE             recordings of one model, told by their content: answers of vLLM or SGLang (JSON, .npy, .npz),",
+    "                 router logits of transformers (.safetensors, .npz)",
     "--out            the Parquet file to write; it is written whole or not at all",
     "--experts        experts of a layer, where the recording does not say it",
     "--top-k          experts per token, where the recording does not say it",

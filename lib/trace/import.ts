@@ -1,10 +1,13 @@
-import { CheckpointError, listed } from "../errors.ts";
-import type { Importer } from "./imported.ts";
+import { CheckpointError, listed, shown } from "../errors.ts";
+import type { Imported, Importer, ImportOptions } from "./imported.ts";
 import { isObject, type JsonObject, jsonObjects } from "./json.ts";
+import { isSafetensors, npzArrays, safetensorsArrays } from "./namedArrays.ts";
+import type { NdArray } from "./ndarray.ts";
 import { isNpy, readNpy } from "./npy.ts";
+import { importRouterLogits, isRouterLogits } from "./routerLogits.ts";
 import { importSglang, isSglang } from "./sglang.ts";
 import { importVllm, importVllmArray, isVllm } from "./vllm.ts";
-import { isZip, unzip, zipEntries } from "./zip.ts";
+import { isZip } from "./zip.ts";
 
 /** The recordings in JSON, each with what tells its objects from the others'. */
 const JSON_KINDS: readonly { is: (value: JsonObject) => boolean; read: Importer }[] = [
@@ -21,21 +24,22 @@ const JSON_KINDS: readonly { is: (value: JsonObject) => boolean; read: Importer 
  */
 export const importRouting: Importer = async (where, bytes, options = {}) => {
   if (isNpy(bytes)) return importVllmArray(where, readNpy(where, bytes), options);
-  if (isZip(bytes)) return importZip(where, bytes, options);
+  if (isZip(bytes)) return importNamedArrays(where, await npzArrays(where, bytes), options);
+  if (isSafetensors(bytes)) return importNamedArrays(where, await safetensorsArrays(where, bytes), options);
   const first = firstObject(where, bytes);
   const kind = first === null ? undefined : JSON_KINDS.find(({ is }) => is(first));
   if (kind === undefined) throw new CheckpointError(`${where}: must be a recording of a known kind, got another file`);
   return kind.read(where, bytes, options);
 };
 
-/** The array of vLLM's Python class in an archive of NumPy's. */
-const importZip: Importer = async (where, bytes, options = {}) => {
-  const entries = zipEntries(where, bytes);
-  const entry = entries.get("routed_experts.npy");
-  if (entry === undefined)
-    throw new CheckpointError(`${where}: archive must hold routed_experts.npy, got ${listed([...entries.keys()])}`);
-  return importVllmArray(where, readNpy(`${where}: ${entry.name}`, await unzip(where, entry)), options);
-};
+/** Router logits, or the array of vLLM's Python class. */
+function importNamedArrays(where: string, arrays: ReadonlyMap<string, NdArray>, options: ImportOptions): Imported {
+  const experts = arrays.get("routed_experts");
+  if (experts !== undefined) return importVllmArray(where, experts, options);
+  if (isRouterLogits(arrays.keys())) return importRouterLogits(where, arrays, options);
+  const names = listed([...arrays.keys()].map(shown));
+  throw new CheckpointError(`${where}: must hold routed_experts or router_logits, got ${names || "no array"}`);
+}
 
 function firstObject(where: string, bytes: Uint8Array): JsonObject | null {
   const start = bytes.find((byte) => byte > 0x20);

@@ -35,7 +35,7 @@ describe("importRouting", () => {
     expect(await failure(importRouting("x", text('{"choices":['), OPTIONS))).toMatch(/^x: must be JSON/);
     const renamed = fixture("vllm/array.npz").map((byte) => (byte === 0x72 ? 0x52 : byte)); // r to R, in names as well
     expect(await failure(importRouting("x", renamed, OPTIONS))).toBe(
-      "x: archive must hold routed_experts.npy, got Routed_expeRts.npy",
+      'x: must hold routed_experts or router_logits, got "Routed_expeRts"',
     );
   });
 });
