@@ -1,4 +1,6 @@
 import { CheckpointError, listed, shown } from "../errors.ts";
+import { isGguf } from "./gguf.ts";
+import { importImatrix, isLegacyImatrix, refuseLegacyImatrix } from "./imatrix.ts";
 import type { Imported, Importer, ImportOptions } from "./imported.ts";
 import { isObject, type JsonObject, jsonObjects } from "./json.ts";
 import { isSafetensors, npzArrays, safetensorsArrays } from "./namedArrays.ts";
@@ -25,6 +27,8 @@ const JSON_KINDS: readonly { is: (value: JsonObject) => boolean; read: Importer 
 export const importRouting: Importer = async (where, bytes, options = {}) => {
   if (isNpy(bytes)) return importVllmArray(where, readNpy(where, bytes), options);
   if (isZip(bytes)) return importNamedArrays(where, await npzArrays(where, bytes), options);
+  if (isGguf(bytes)) return importImatrix(where, bytes, options);
+  if (isLegacyImatrix(bytes)) return refuseLegacyImatrix(where, bytes, options);
   if (isSafetensors(bytes)) return importNamedArrays(where, await safetensorsArrays(where, bytes), options);
   const first = firstObject(where, bytes);
   const kind = first === null ? undefined : JSON_KINDS.find(({ is }) => is(first));
