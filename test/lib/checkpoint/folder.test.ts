@@ -128,7 +128,9 @@ describe("saveModel and loadModel", () => {
       /^.*file\/x: must be a writable folder, got ENOTDIR: not a directory, mkdir '.*'$/,
     );
     await mkdir(join(dir, "model.safetensors"));
-    await expect(saveModel(dir, model)).rejects.toThrow(/model\.safetensors: must be writable, got something else than a file$/);
+    await expect(saveModel(dir, model)).rejects.toThrow(
+      /model\.safetensors: must be writable, got something else than a file$/,
+    );
     expect(await readdir(dir)).toEqual(["file", "model.safetensors"]);
     model.dispose();
   });
