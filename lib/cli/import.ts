@@ -51,7 +51,8 @@ export const importCommand: Command = {
   summary: "Reads the routing that another engine recorded and writes it as a trace.",
   details: [
     "FILE             recordings of one model, told by their content: answers of vLLM or SGLang (JSON, .npy, .npz),",
-    "                 router logits of transformers (.safetensors, .npz), importance matrices of llama.cpp (.gguf)",
+    "                 router logits of transformers (.safetensors, .npz), importance matrices of llama.cpp (.gguf),",
+    "                 dumps of OLMoE's analysis (.jsonl)",
     "--out            the Parquet file to write; it is written whole or not at all",
     "--experts        experts of a layer, where the recording does not say it",
     "--top-k          experts per token, where the recording does not say it",

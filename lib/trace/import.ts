@@ -6,6 +6,7 @@ import { isObject, type JsonObject, jsonObjects } from "./json.ts";
 import { isSafetensors, npzArrays, safetensorsArrays } from "./namedArrays.ts";
 import type { NdArray } from "./ndarray.ts";
 import { isNpy, readNpy } from "./npy.ts";
+import { importOlmoe, isOlmoe } from "./olmoe.ts";
 import { importRouterLogits, isRouterLogits } from "./routerLogits.ts";
 import { importSglang, isSglang } from "./sglang.ts";
 import { importVllm, importVllmArray, isVllm } from "./vllm.ts";
@@ -15,6 +16,7 @@ import { isZip } from "./zip.ts";
 const JSON_KINDS: readonly { is: (value: JsonObject) => boolean; read: Importer }[] = [
   { is: isVllm, read: importVllm },
   { is: isSglang, read: importSglang },
+  { is: isOlmoe, read: importOlmoe },
 ];
 
 /**
