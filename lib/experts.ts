@@ -148,7 +148,12 @@ function activate(
   for (const e of counts.keys()) {
     if (!taps.wants(`mlp.experts.${e}.hook_token_index`)) continue;
     const tokens = tokensOf(order.subarray(sorted[e], sorted[e]! + counts[e]!), topK);
-    taps.tap(`mlp.experts.${e}.hook_token_index`, tf.tensor1d(tokens, "int32"));
+    const index = tf.tensor1d(tokens, "int32");
+    const left = taps.tap(`mlp.experts.${e}.hook_token_index`, index);
+    if (left !== index && left.dataSync().some((token, row) => token !== tokens[row]))
+      throw new RangeError(
+        `experts.${e}.hook_token_index: must be left as it is; replace mlp.hook_expert_indices instead`,
+      );
   }
   const pre = tapRows("hook_pre", gate, counts, starts, taps);
   const linear = tapRows("hook_pre_linear", up, counts, starts, taps);

@@ -205,6 +205,21 @@ describe.each(BACKENDS)("experts on %s", (backend) => {
     });
   });
 
+  test("which rows go where cannot be changed behind the router's back", () => {
+    const [, indices, topK, nExperts] = CASES[1]!;
+    const plan = dispatch(indices, topK, nExperts);
+    const run = (hook: HookFn): void =>
+      tf.tidy(() => {
+        const x = randomTensor([4, D_MODEL], 5) as tf.Tensor2D;
+        const taps = tapsOf(4, nExperts, topK, { "blocks.0.mlp.experts.0.hook_token_index": hook });
+        runExperts(x, plan, weightsOf(nExperts), taps);
+      });
+    expect(() => run((value) => value.clone())).not.toThrow();
+    expect(() => run((value) => tf.zerosLike(value))).toThrow(
+      new RangeError("experts.0.hook_token_index: must be left as it is; replace mlp.hook_expert_indices instead"),
+    );
+  });
+
   test("the weights' gradient is the same one by one and all at once, and zero for an idle expert", () => {
     const [, indices, topK, nExperts] = CASES[1]!;
     tf.tidy(() => {

@@ -5,7 +5,7 @@ import { beforeAll, describe, expect, test } from "vitest";
 import { useBackend } from "../../../lib/backend.ts";
 import { GOLDEN, moescope, writeTinyModel } from "./child.ts";
 
-// DIR stands for a folder that holds "model" (with a tokenizer), "bare" (without), "dbrx" (a config.json alone), "cut"
+// DIR stands for a folder that holds "model" (with a tokenizer), "bare" (without), "few" (with fewer tokens than its tokenizer), "dbrx" (a config.json alone), "cut"
 // (weights cut short) and "text.txt".
 let dir: string;
 beforeAll(async () => {
@@ -13,6 +13,7 @@ beforeAll(async () => {
   dir = await mkdtemp(join(tmpdir(), "moescope-"));
   const at = (...parts: string[]): string => join(dir, ...parts);
   await writeTinyModel(at("model"));
+  await writeTinyModel(at("few"), { dVocab: 260 });
   await writeTinyModel(at("bare"));
   await rm(at("bare", "tokenizer.json"));
   await mkdir(at("dbrx"));
@@ -107,6 +108,7 @@ describe("an error is exit code 1 and one line, said before the backend loads", 
       capture("model", "--ids", Array(65).fill(1).join()),
       "run: a sequence must be at most 64 tokens long (nCtx), got 65",
     ],
+    [capture("few", "--text", "the router"), /^run: a token id must be a whole number from 0 to 259, got 2\d\d$/],
     [capture("model", "--text", ""), "run: tokens must hold at least one id, got none"],
     [
       capture("model", "--text", "zzz ".repeat(50)),
@@ -138,7 +140,16 @@ describe("an error is exit code 1 and one line, said before the backend loads", 
     expect([code, out]).toEqual([1, ""]);
   });
 
+  test("a backend that nobody has heard of is one line too", async () => {
+    const args = capture("model", "--ids", "1");
+    expect(await moescope(args, { cwd: dir, backend: "gpu" })).toEqual({
+      code: 1,
+      out: "",
+      err: 'MOESCOPE_BACKEND: the backend must be one of tensorflow, wasm, cpu, got "gpu"\n',
+    });
+  });
+
   test("and nothing is left of what was not written", async () => {
-    expect((await readdir(dir)).sort()).toEqual(["bare", "cut", "dbrx", "model", "text.txt"]);
+    expect((await readdir(dir)).sort()).toEqual(["bare", "cut", "dbrx", "few", "model", "text.txt"]);
   });
 });
