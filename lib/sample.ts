@@ -28,19 +28,74 @@ export function sampleToken(
   uniform: number,
   { temperature = 1, topK = Infinity, topP = 1 }: SamplingOptions,
 ): number {
-  const ranked = [...logits.keys()].sort((a, b) => logits[b]! - logits[a]! || a - b);
-  const best = ranked[0]!;
+  const best = likeliest(logits);
   if (temperature === 0) return best;
-  const kept = ranked.slice(0, topK);
-  const odds = kept.map((id) => Math.exp((logits[id]! - logits[best]!) / temperature));
-  const total = odds.reduce((a, b) => a + b, 0);
-  let nucleus = 0;
+  const oddsOf = (id: number): number => Math.exp((logits[id]! - logits[best]!) / temperature);
+  const ranking = new Ranking(logits);
+  let kept = Math.min(topK, logits.length);
   let mass = 0;
-  while (nucleus < odds.length && mass < topP * total) mass += odds[nucleus++]!;
-  let left = uniform * mass;
-  for (let i = 0; i < nucleus; i++) {
-    left -= odds[i]!;
-    if (left < 0) return kept[i]!;
+  for (let i = 0; i < kept; i++) mass += oddsOf(kept < logits.length ? ranking.at(i) : i);
+  if (topP < 1) {
+    const wanted = topP * mass;
+    mass = 0;
+    let nucleus = 0;
+    while (nucleus < kept && mass < wanted) mass += oddsOf(ranking.at(nucleus++));
+    kept = nucleus;
   }
-  return kept[nucleus - 1]!;
+  let left = uniform * mass;
+  for (let i = 0; i < kept - 1; i++) {
+    left -= oddsOf(ranking.at(i));
+    if (left < 0) return ranking.at(i);
+  }
+  return ranking.at(kept - 1);
+}
+
+/** The token with the largest logit; of equals the lowest id. */
+function likeliest(logits: Float32Array): number {
+  let best = 0;
+  for (let id = 1; id < logits.length; id++) if (logits[id]! > logits[best]!) best = id;
+  return best;
+}
+
+/** Tokens by falling logit, of equals the lower id first, found as they are asked for: mostly few are (a binary heap). */
+class Ranking {
+  readonly #logits: Float32Array;
+  readonly #heap: Int32Array;
+  #size: number;
+  readonly #ranked: number[] = [];
+
+  constructor(logits: Float32Array) {
+    this.#logits = logits;
+    this.#size = logits.length;
+    this.#heap = Int32Array.from(logits.keys());
+    for (let place = (this.#size >> 1) - 1; place >= 0; place--) this.#sink(place);
+  }
+
+  /** The token of a rank, from 0. */
+  at(rank: number): number {
+    while (this.#ranked.length <= rank) {
+      this.#ranked.push(this.#heap[0]!);
+      this.#heap[0] = this.#heap[--this.#size]!;
+      this.#sink(0);
+    }
+    return this.#ranked[rank]!;
+  }
+
+  /** Moves the token at a place down until none below it comes first. */
+  #sink(place: number): void {
+    const heap = this.#heap;
+    const id = heap[place]!;
+    for (let child = 2 * place + 1; child < this.#size; child = 2 * place + 1) {
+      if (child + 1 < this.#size && this.#first(heap[child + 1]!, heap[child]!)) child++;
+      if (!this.#first(heap[child]!, id)) break;
+      heap[place] = heap[child]!;
+      place = child;
+    }
+    heap[place] = id;
+  }
+
+  #first(a: number, b: number): boolean {
+    const [x, y] = [this.#logits[a]!, this.#logits[b]!];
+    return x > y || (x === y && a < b);
+  }
 }

@@ -1,0 +1,107 @@
+import type * as tf from "@tensorflow/tfjs";
+import type { ModelConfig } from "../config.ts";
+import type { Matrix, Products } from "./products.ts";
+
+/** The weights of one block, each matrix as the outputs' rows. */
+export interface StepBlock {
+  ln1: Float32Array;
+  qNorm: Float32Array | null;
+  kNorm: Float32Array | null;
+  /** [(n_heads + 2·n_kv_heads)·d_head, d_model] */
+  wQkv: Matrix;
+  /** [d_model, n_heads·d_head] */
+  wO: Matrix;
+  ln1Post: Float32Array | null;
+  ln2: Float32Array;
+  /** [n_experts, d_model] */
+  router: Matrix;
+  /** Of each expert: gate and up below each other, [2·d_ff, d_model], and down, [d_model, d_ff] */
+  experts: { gateUp: Matrix; down: Matrix }[];
+  ln2Post: Float32Array | null;
+}
+
+/** The weights of a model, copied to where a step reads them. */
+export interface StepWeights {
+  /** [d_vocab, d_model] */
+  embed: Matrix;
+  blocks: StepBlock[];
+  lnFinal: Float32Array;
+  /** [d_vocab, d_model] */
+  unembed: Matrix;
+}
+
+/**
+ * Copies a model's parameters into the products' memory.
+ * @param params one tensor for each name of `paramShapes(config)`
+ */
+export function stepWeights(
+  config: ModelConfig,
+  params: ReadonlyMap<string, tf.Tensor>,
+  products: Products,
+): StepWeights {
+  const values = (name: string): Float32Array => params.get(name)!.dataSync<"float32">();
+  const vector = (name: string): Float32Array | null => (params.has(name) ? values(name).slice() : null);
+  const turned = (name: string): Matrix => {
+    const [inputs, outputs] = params.get(name)!.shape as [number, number];
+    const matrix = products.matrix(outputs, inputs);
+    writeTurned(values(name), [inputs, outputs], matrix, 0);
+    return matrix;
+  };
+  const block = (l: number): StepBlock => {
+    const at = `blocks.${l}`;
+    return {
+      ln1: vector(`${at}.ln1.w`)!,
+      qNorm: vector(`${at}.attn.q_norm.w`),
+      kNorm: vector(`${at}.attn.k_norm.w`),
+      wQkv: turned(`${at}.attn.W_QKV`),
+      wO: turned(`${at}.attn.W_O`),
+      ln1Post: vector(`${at}.ln1_post.w`),
+      ln2: vector(`${at}.ln2.w`)!,
+      router: turned(`${at}.mlp.W_router`),
+      experts: experts(`${at}.mlp`),
+      ln2Post: vector(`${at}.ln2_post.w`),
+    };
+  };
+  const experts = (at: string): StepBlock["experts"] => {
+    const { nExperts, dFf } = config.mlp;
+    const { dModel } = config;
+    const size = dModel * dFf;
+    const all = Array.from({ length: nExperts }, () => ({
+      gateUp: products.matrix(2 * dFf, dModel),
+      down: products.matrix(dModel, dFf),
+    }));
+    // One stack of experts at a time: reading it makes a copy of it.
+    const each = (part: string, write: (one: Float32Array, e: number) => void): void => {
+      const stack = values(`${at}.${part}`);
+      for (let e = 0; e < nExperts; e++) write(stack.subarray(e * size, (e + 1) * size), e);
+    };
+    each("W_gate", (one, e) => writeTurned(one, [dModel, dFf], all[e]!.gateUp, 0));
+    each("W_up", (one, e) => writeTurned(one, [dModel, dFf], all[e]!.gateUp, dFf));
+    each("W_down", (one, e) => writeTurned(one, [dFf, dModel], all[e]!.down, 0));
+    return all;
+  };
+  const embed = products.matrix(config.dVocab, config.dModel);
+  const width = embed.values.length / config.dVocab;
+  const rows = values("embed.W_E");
+  for (let id = 0; id < config.dVocab; id++)
+    embed.values.set(rows.subarray(id * config.dModel, (id + 1) * config.dModel), id * width);
+  return {
+    embed,
+    blocks: Array.from({ length: config.nLayers }, (_, l) => block(l)),
+    lnFinal: vector("ln_final.w")!,
+    unembed: config.tiedEmbeddings === true ? embed : turned("unembed.W_U"),
+  };
+}
+
+/**
+ * Writes a matrix [inputs, outputs] as rows of outputs, from a row on. In tiles, so that reads and writes stay in the cache.
+ */
+function writeTurned(from: Float32Array, [inputs, outputs]: [number, number], to: Matrix, firstRow: number): void {
+  const width = to.values.length / to.rows;
+  const tile = 32;
+  for (let i0 = 0; i0 < inputs; i0 += tile)
+    for (let o0 = 0; o0 < outputs; o0 += tile)
+      for (let o = o0; o < Math.min(outputs, o0 + tile); o++)
+        for (let i = i0; i < Math.min(inputs, i0 + tile); i++)
+          to.values[(firstRow + o) * width + i] = from[i * outputs + o]!;
+}
