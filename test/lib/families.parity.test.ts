@@ -37,7 +37,7 @@ const MODELS = [
 const BACKENDS: BackendName[] = ["tensorflow", "wasm"];
 
 /** What every value must agree to, on the scale of its tensor's largest magnitude. */
-const TOLERANCE = 1e-4;
+const TOLERANCE = 1e-5;
 
 async function rowsOf(values: Checkpoint, name: string): Promise<number[][]> {
   const [batch, pos] = values.tensor(name).shape as [number, number];
