@@ -52,7 +52,7 @@ export const importCommand: Command = {
   details: [
     "FILE             recordings of one model, told by their content: answers of vLLM or SGLang (JSON, .npy, .npz),",
     "                 router logits of transformers (.safetensors, .npz), importance matrices of llama.cpp (.gguf),",
-    "                 dumps of OLMoE's analysis (.jsonl)",
+    "                 dumps of OLMoE's analysis (.jsonl), files of SGLang's expert distribution recorder (.pt)",
     "--out            the Parquet file to write; it is written whole or not at all",
     "--experts        experts of a layer, where the recording does not say it",
     "--top-k          experts per token, where the recording does not say it",

@@ -9,8 +9,10 @@ import { isNpy, readNpy } from "./npy.ts";
 import { importOlmoe, isOlmoe } from "./olmoe.ts";
 import { importRouterLogits, isRouterLogits } from "./routerLogits.ts";
 import { importSglang, isSglang } from "./sglang.ts";
+import { importSglangRecorder } from "./sglangRecorder.ts";
+import { isTorch } from "./torchFile.ts";
 import { importVllm, importVllmArray, isVllm } from "./vllm.ts";
-import { isZip } from "./zip.ts";
+import { isZip, zipEntries } from "./zip.ts";
 
 /** The recordings in JSON, each with what tells its objects from the others'. */
 const JSON_KINDS: readonly { is: (value: JsonObject) => boolean; read: Importer }[] = [
@@ -28,6 +30,7 @@ const JSON_KINDS: readonly { is: (value: JsonObject) => boolean; read: Importer 
  */
 export const importRouting: Importer = async (where, bytes, options = {}) => {
   if (isNpy(bytes)) return importVllmArray(where, readNpy(where, bytes), options);
+  if (isZip(bytes) && isTorch(zipEntries(where, bytes))) return importSglangRecorder(where, bytes, options);
   if (isZip(bytes)) return importNamedArrays(where, await npzArrays(where, bytes), options);
   if (isGguf(bytes)) return importImatrix(where, bytes, options);
   if (isLegacyImatrix(bytes)) return refuseLegacyImatrix(where, bytes, options);
