@@ -1,15 +1,14 @@
 import { readFile } from "node:fs/promises";
 import { refused } from "../checkpoint/node.ts";
 import { ConfigError } from "../errors.ts";
-import type { ExpertCounts } from "../trace/counts.ts";
 import { writeCounts } from "../trace/countsFile.ts";
 import { importRouting } from "../trace/import.ts";
-import type { ImportOptions } from "../trace/imported.ts";
+import type { Imported, ImportOptions } from "../trace/imported.ts";
 import { writeWhole } from "../trace/node.ts";
-import type { RoutingTrace } from "../trace/record.ts";
 import { TraceWriter } from "../trace/traceWriter.ts";
 import { type Command, UsageError, wholeNumber } from "./command.ts";
 import { parseMany } from "./operands.ts";
+import { progressLine } from "./progress.ts";
 
 /** A readable file's bytes. */
 async function readBytes(path: string): Promise<Uint8Array> {
@@ -67,30 +66,33 @@ export const importCommand: Command = {
     if (out === undefined) throw new UsageError("moescope: must be given --out FILE");
     const options = importOptions(values);
     const findings: string[] = [];
-    const traces: RoutingTrace[] = [];
-    const counts: ExpertCounts[] = [];
-    for (const path of paths) {
+    const line = progressLine();
+    const read = async (path: string): Promise<Imported> => {
+      line.show(`${path}  ${paths.indexOf(path)}/${paths.length} files`);
       const imported = await importRouting(path, await readBytes(path), options);
-      if (imported.kind === "trace") traces.push(imported.trace);
-      else counts.push(imported.counts);
       findings.push(...imported.findings.map((finding) => `${path}: ${finding}`));
-    }
-    const [only] = counts;
-    if (only !== undefined) {
-      if (paths.length > 1)
-        throw new ConfigError(
-          `moescope import: a file that holds only counts must be the only one, got ${paths.length}`,
-        );
-      await writeWhole(out, (sink) => writeCounts(sink, only));
-    } else {
-      await writeWhole(out, async (sink) => {
-        const writer = new TraceWriter(sink);
-        for (const trace of traces) await writer.add(trace);
-        await writer.end();
-      });
-    }
-    const nTokens = traces.reduce((sum, { tokenIds }) => sum + tokenIds.length, 0);
-    const what = only === undefined ? `${nTokens} tokens` : "counts";
-    console.log([`${what} of ${paths.length} files written to ${out}`, ...findings].join("\n"));
+      return imported;
+    };
+    const [firstPath, ...others] = paths as [string, ...string[]];
+    const first = await read(firstPath);
+    let nTokens = 0;
+    await writeWhole(out, async (sink) => {
+      if (first.kind === "counts" && others.length === 0) return writeCounts(sink, first.counts);
+      const writer = new TraceWriter(sink);
+      const add = async (path: string, imported: Imported): Promise<void> => {
+        if (imported.kind === "counts")
+          throw new ConfigError(
+            `${path}: a file that holds only counts must be the only one, got ${paths.length} files`,
+          );
+        await writer.add(imported.trace);
+        nTokens += imported.trace.tokenIds.length;
+      };
+      await add(firstPath, first);
+      for (const path of others) await add(path, await read(path));
+      await writer.end();
+    });
+    line.clear();
+    const what = first.kind === "counts" ? "counts" : `${nTokens} tokens`;
+    console.log([`${what} of ${paths.length} file(s) written to ${out}`, ...findings].join("\n"));
   },
 };

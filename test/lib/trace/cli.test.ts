@@ -95,7 +95,9 @@ describe("moescope import and metrics", () => {
     await put("a.jsonl", fixture("vllm/base64.jsonl"));
     const imported = moescope("import", "a.jsonl", "--out", "a.parquet", "--experts", "8", "--layer-numbers", "3,4,5");
     expect(imported.status).toBe(0);
-    expect(imported.stdout).toMatch(/^\d+ tokens of 1 files written to a\.parquet\na\.jsonl: layers 3 hold no routing/);
+    expect(imported.stdout).toMatch(
+      /^\d+ tokens of 1 file\(s\) written to a\.parquet\na\.jsonl: layers 3 hold no routing/,
+    );
 
     const { expertIndices } = (expected("vllm.json") as Record<string, Held>)["base64.jsonl"]!;
     const ofLayer = expertIndices.filter((_, i) => i % 4 < 2); // the first of two layers, of two experts each
@@ -106,6 +108,32 @@ describe("moescope import and metrics", () => {
     expect(layers[0]).toMatchObject({ share, nTokens: ofLayer.length / 2, maxShare: Math.max(...share) });
     expect(layers[0]!["chance"]).toMatchObject({ share: { mean: 1 / 8 } });
     expect(moescope("metrics", "a.parquet").stdout).toMatch(/8 experts, 2 per token\n[^]*\n4 +0\.\d{3} \(0\.\d{3} to /);
+  });
+
+  test("join traces of several files, and keep counts as counts", async () => {
+    await put("a.jsonl", fixture("olmoe/dump.jsonl"));
+    await put("b.gguf", fixture("imatrix/batches.gguf"));
+    expect(moescope("import", "a.jsonl", "a.jsonl", "--out", "a.parquet", "--experts", "6").status).toBe(0);
+    const { tokenIds, expertIndices } = (expected("olmoe.json") as Record<string, Held>)["dump.jsonl"]!;
+    const trace = await loadTrace(join(folder, "a.parquet"));
+    expect([...trace.tokenIds]).toEqual([...tokenIds, ...tokenIds]);
+    expect([...trace.expertIndices]).toEqual([...expertIndices, ...expertIndices]);
+
+    expect(moescope("import", "b.gguf", "--out", "b.parquet").stdout).toMatch(/experts per token are not known/);
+    const { counts } = expected("imatrix.json") as { counts: number[] };
+    const { topK, layers } = JSON.parse(moescope("metrics", "b.parquet", "--json").stdout) as {
+      topK: null;
+      layers: { maxShare: number; chance: null }[];
+    };
+    const ofLayer = counts.slice(0, 6);
+    expect(layers[0]!.maxShare).toBeCloseTo(Math.max(...ofLayer) / ofLayer.reduce((a, b) => a + b, 0), 10);
+    expect([topK, layers[0]!.chance]).toEqual([null, null]);
+
+    expect(moescope("import", "a.jsonl", "b.gguf", "--out", "c.parquet", "--experts", "6")).toMatchObject({
+      status: 1,
+      error: "b.gguf: a file that holds only counts must be the only one, got 2 files",
+    });
+    expect((await readdir(folder)).sort()).toEqual(["a.jsonl", "a.parquet", "b.gguf", "b.parquet"]);
   });
 
   test("say in one line what is wrong, and write nothing", async () => {
