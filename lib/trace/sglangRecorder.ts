@@ -140,7 +140,8 @@ function perToken(opened: Opened, records: Dict[], map: Whole): Imported {
   const [nLayers, nPhysical] = map.shape as [number, number];
   const nExperts = expertsOf(opened, map);
   const arrays = records.map((record) => whole(opened, record, "topk_ids_of_layer", 3));
-  const topK = options.topK ?? Math.max(...arrays.map(({ shape, values }) => usedSlots(values, shape[2]!)));
+  const used = arrays.reduce((most, { shape, values }) => Math.max(most, usedSlots(values, shape[2]!)), 0);
+  const topK = options.topK ?? used;
   if (topK === 0) throw new CheckpointError(`${where}: routing must be recorded in some layer, got only empty slots`);
   const sequences: RawSequence[] = [];
   let padding = 0;
