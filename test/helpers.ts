@@ -1,5 +1,6 @@
 import * as tf from "@tensorflow/tfjs";
 import { expect } from "vitest";
+import type { Checkpoint } from "../lib/checkpoint/checkpoint.ts";
 import type { ModelConfig } from "../lib/config.ts";
 import { MoeModel } from "../lib/model.ts";
 import { paramShapes } from "../lib/params.ts";
@@ -85,4 +86,30 @@ export function expectNoLeak(body: () => void): void {
   const before = tf.memory().numTensors;
   body();
   expect(tf.memory().numTensors).toBe(before);
+}
+
+/** Rows of token ids that a golden holds, [batch, pos]. */
+export async function goldenRows(values: Checkpoint, name: string): Promise<number[][]> {
+  const [batch, pos] = values.tensor(name).shape as [number, number];
+  const flat = await values.readInt32(name);
+  return Array.from({ length: batch }, (_, b) => [...flat.subarray(b * pos, (b + 1) * pos)]);
+}
+
+/** Expects a value to be the golden of the same name: whole numbers exactly, others within `tolerance`. */
+export async function expectGolden(
+  values: Checkpoint,
+  name: string,
+  actual: tf.Tensor,
+  tolerance: number,
+): Promise<void> {
+  expect(actual.shape, name).toEqual(values.tensor(name).shape);
+  if (actual.dtype === "int32") {
+    expect([...actual.dataSync()], name).toEqual([...(await values.readInt32(name))]);
+    return;
+  }
+  const expected = await values.readFloat32(name);
+  // transformers masks with the most negative float, which has the same softmax as our −Infinity.
+  if (name.endsWith("hook_attn_scores"))
+    for (const [i, score] of expected.entries()) if (score < -1e30) expected[i] = Number.NEGATIVE_INFINITY;
+  expect(relativeError(actual.dataSync(), expected), name).toBeLessThan(tolerance);
 }

@@ -15,7 +15,7 @@ import { HOOKS, type HookName, type Hooks, patternOf } from "../../lib/hooks.ts"
 import type { MoeModel } from "../../lib/model.ts";
 import { parameterCounts } from "../../lib/params.ts";
 import { lossAndGradients } from "../../lib/train/step.ts";
-import { relativeError } from "../helpers.ts";
+import { expectGolden, goldenRows, relativeError } from "../helpers.ts";
 import { checkpointOf } from "./checkpoint/files.ts";
 
 // What transformers computed (test/golden/families/make_families.py), and for Grok-1 NumPy from the maths of xAI's code
@@ -39,18 +39,6 @@ const BACKENDS: BackendName[] = ["tensorflow", "wasm"];
 /** What every value must agree to, on the scale of its tensor's largest magnitude. */
 const TOLERANCE = 1e-5;
 
-async function rowsOf(values: Checkpoint, name: string): Promise<number[][]> {
-  const [batch, pos] = values.tensor(name).shape as [number, number];
-  const flat = await values.readInt32(name);
-  return Array.from({ length: batch }, (_, b) => [...flat.subarray(b * pos, (b + 1) * pos)]);
-}
-
-async function compare(values: Checkpoint, name: string, actual: tf.Tensor): Promise<void> {
-  expect(actual.shape, name).toEqual(values.tensor(name).shape);
-  if (actual.dtype === "int32") expect([...actual.dataSync()], name).toEqual([...(await values.readInt32(name))]);
-  else expect(relativeError(actual.dataSync(), await values.readFloat32(name)), name).toBeLessThan(TOLERANCE);
-}
-
 describe.each(BACKENDS)("on %s", (backend) => {
   describe.each(MODELS)("the tiny %s", (name) => {
     let model: MoeModel;
@@ -67,12 +55,12 @@ describe.each(BACKENDS)("on %s", (backend) => {
     });
 
     test("every hook outside experts agrees with the other implementation", async () => {
-      const { logits, cache } = model.runWithCache(await rowsOf(values, "ids"));
+      const { logits, cache } = model.runWithCache(await goldenRows(values, "ids"));
       const stored = [...values.tensors.keys()].filter((key) => patternOf(key) !== null);
       const patterns = Object.keys(HOOKS).filter((pattern) => !pattern.includes("{e}"));
       expect(new Set(stored.map(patternOf))).toEqual(new Set(patterns));
-      for (const key of stored) await compare(values, key, cache.get(key as HookName));
-      await compare(values, "logits", logits);
+      for (const key of stored) await expectGolden(values, key, cache.get(key as HookName), TOLERANCE);
+      await expectGolden(values, "logits", logits, TOLERANCE);
       logits.dispose();
       cache.dispose();
     });
@@ -82,7 +70,7 @@ describe.each(BACKENDS)("on %s", (backend) => {
       ["plainly", {}],
       ["watched", { "blocks.1.hook_resid_post": () => {} }],
     ])("decoded token by token, %s, the logits are the same", async (_, hooks) => {
-      const tokens = (await rowsOf(values, "ids"))[0]!;
+      const tokens = (await goldenRows(values, "ids"))[0]!;
       const expected = await values.readFloat32("logits");
       const { dVocab } = model.config;
       const decoder = await model.decoder();

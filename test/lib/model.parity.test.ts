@@ -9,7 +9,7 @@ import type { KvCache } from "../../lib/forward.ts";
 import { generate } from "../../lib/generate.ts";
 import { HOOKS, type HookName, patternOf } from "../../lib/hooks.ts";
 import type { MoeModel } from "../../lib/model.ts";
-import { relativeError } from "../helpers.ts";
+import { expectGolden, goldenRows, relativeError } from "../helpers.ts";
 
 // What transformers computed (test/golden/make_dbrx.py): p-norms 1, 2 and none, grouped heads, clamps that bite,
 // shards, bfloat16, every expert chosen.
@@ -19,25 +19,6 @@ const BACKENDS: BackendName[] = ["tensorflow", "wasm"];
 
 /** What every value must agree to, on the scale of its tensor's largest magnitude. */
 const TOLERANCE = 1e-4;
-
-async function rowsOf(values: Checkpoint, name: string): Promise<number[][]> {
-  const [batch, pos] = values.tensor(name).shape as [number, number];
-  const flat = await values.readInt32(name);
-  return Array.from({ length: batch }, (_, b) => [...flat.subarray(b * pos, (b + 1) * pos)]);
-}
-
-async function compare(values: Checkpoint, name: string, actual: tf.Tensor): Promise<void> {
-  expect(actual.shape, name).toEqual(values.tensor(name).shape);
-  if (actual.dtype === "int32") {
-    expect([...actual.dataSync()], name).toEqual([...(await values.readInt32(name))]);
-    return;
-  }
-  const expected = await values.readFloat32(name);
-  // transformers masks with the most negative float, which has the same softmax as our −Infinity.
-  if (name.endsWith("hook_attn_scores"))
-    for (const [i, score] of expected.entries()) if (score < -1e30) expected[i] = Number.NEGATIVE_INFINITY;
-  expect(relativeError(actual.dataSync(), expected), name).toBeLessThan(TOLERANCE);
-}
 
 describe.each(BACKENDS)("on %s", (backend) => {
   beforeAll(async () => {
@@ -59,25 +40,25 @@ describe.each(BACKENDS)("on %s", (backend) => {
     });
 
     test("every hook agrees with what transformers computed", async () => {
-      const { logits, cache } = model.runWithCache(await rowsOf(values, "ids"));
+      const { logits, cache } = model.runWithCache(await goldenRows(values, "ids"));
       const stored = [...values.tensors.keys()].filter((key) => patternOf(key) !== null);
       expect(new Set(stored.map(patternOf))).toEqual(new Set(Object.keys(HOOKS)));
-      for (const key of stored) await compare(values, key, cache.get(key as HookName));
-      await compare(values, "logits", logits);
+      for (const key of stored) await expectGolden(values, key, cache.get(key as HookName), TOLERANCE);
+      await expectGolden(values, "logits", logits, TOLERANCE);
       logits.dispose();
       cache.dispose();
     });
 
     test("greedy generation gives transformers' tokens", async () => {
       const expected = [...(await values.readInt32("generated"))];
-      const prompt = (await rowsOf(values, "ids"))[0]!.slice(0, 4);
+      const prompt = (await goldenRows(values, "ids"))[0]!.slice(0, 4);
       const ids: number[] = [];
       for await (const id of generate(model, prompt, { temperature: 0, maxTokens: 1000 })) ids.push(id);
       expect(ids).toEqual(expected);
     });
 
     test("token by token with cached keys and values the logits are those of the full pass", async () => {
-      const tokens = (await rowsOf(values, "ids"))[0]!;
+      const tokens = (await goldenRows(values, "ids"))[0]!;
       const full = model.run(tokens);
       const expected = full.arraySync()[0]!;
       full.dispose();
