@@ -36,6 +36,7 @@ export function shuffle(values: Int32Array | Uint32Array, uniform: Uniform): voi
 export function binomial(n: number, p: number, uniform: Uniform): number {
   if (n === 0 || p <= 0) return 0;
   if (p >= 1) return n;
+  if (n === 1) return uniform() < p ? 1 : 0;
   if (p > 0.5) return n - binomial(n, 1 - p, uniform);
   return n * p < 10 ? byInversion(n, p, uniform) : byRejection(n, p, uniform);
 }

@@ -9,7 +9,7 @@ import { binomial, type Uniform } from "./random.ts";
 export function addUniformCounts(counts: Float64Array, nTokens: number, topK: number, uniform: Uniform): void {
   const waiting = new Float64Array(topK + 1); // tokens by choices still to make
   waiting[topK] = nTokens;
-  for (let expert = 0; expert < counts.length; expert++) {
+  for (let expert = 0; waiting[0]! < nTokens; expert++) {
     const left = counts.length - expert;
     for (let j = 1; j <= topK; j++) {
       const taken = binomial(waiting[j]!, j / left, uniform);

@@ -1,6 +1,6 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { confidence } from "../../../lib/metrics/confidence.ts";
+import { type ConfidenceMeasure, confidence } from "../../../lib/metrics/confidence.ts";
 import { traceOf } from "./traces.ts";
 
 function probsTrace(probs: number[][], topK: number): Parameters<typeof confidence>[0] {
@@ -21,7 +21,7 @@ describe("confidence", () => {
   test("gives an indifferent router the ends of its scales", () => {
     const [layer] = confidence(probsTrace([[0.25, 0.25, 0.25, 0.25]], 3));
     for (const [name, value] of Object.entries(layer!.indifferent))
-      expect(layer!.mean[name as keyof typeof layer.mean], name).toBeCloseTo(value, 12);
+      expect(layer!.mean[name as ConfidenceMeasure], name).toBeCloseTo(value, 12);
   });
 
   test("averages over the tokens of each layer", () => {
@@ -42,7 +42,7 @@ describe("confidence", () => {
         const [one, other] = [row, row.toReversed().map((p) => p * 4)].map(
           (r) => confidence(probsTrace([r], 2))[0]!.mean,
         );
-        for (const name of Object.keys(one!) as (keyof typeof one)[]) expect(other![name]).toBeCloseTo(one![name], 9);
+        for (const name of Object.keys(one!) as ConfidenceMeasure[]) expect(other![name]).toBeCloseTo(one![name], 9);
         expect(one!.topKMass).toBeGreaterThanOrEqual(1 / 3 - 1e-9);
         expect(one!.routerEntropy).toBeLessThanOrEqual(Math.log(6) + 1e-9);
       }),
