@@ -103,4 +103,28 @@ export interface ExpertLoadLive extends LiveBase {
   colors: readonly string[] | null;
 }
 
-export type Live = RoutingGridLive | RouterHeatmapLive | AttentionMapLive | TextActivationsLive | ExpertLoadLive;
+export interface ExpertFlowLive extends LiveBase {
+  view: "expertFlow";
+  layers: number[];
+  nExperts: number;
+  nTokens: number;
+  /** Tokens at each node: [n_layers, n_experts]. */
+  load: number[];
+  /** The links drawn; `y0` and `y1` are where their middle line starts and ends. */
+  links: { gap: number; source: number; target: number; tokens: number; expected: number; y0: number; y1: number }[];
+  /** Tokens on the links that are not drawn: [n_layers − 1]. */
+  rest: number[];
+  /** Pixels for one token. */
+  unit: number;
+  /** Of each node and link, the part (0 to 255) due to the tokens that pass a node: [n_nodes, n_nodes + n_links]. */
+  through: Packed;
+  colors: readonly string[] | null;
+}
+
+export type Live =
+  | RoutingGridLive
+  | RouterHeatmapLive
+  | AttentionMapLive
+  | TextActivationsLive
+  | ExpertLoadLive
+  | ExpertFlowLive;

@@ -13,8 +13,11 @@ export interface SaveOptions {
 /** MIME type to content: text as it is, binary in base64. */
 export type MimeBundle = Record<string, string>;
 
-/** Area in pixels up to which a PNG has two pixels for one; a larger picture has one for one. */
+/** Area in pixels up to which a PNG may have two pixels for one. */
 const SHARP_AREA = 700_000;
+
+/** Bytes that a PNG may take; beyond, it has one pixel for one, and then fewer colours. */
+const MOST_BYTES = 75_000;
 
 /**
  * A picture with its data. It shows nothing by itself: `show(figure)` does.
@@ -97,11 +100,15 @@ function renderPng(svg: string): Uint8Array {
   const fonts = ["", "-Bold", "-Oblique", "Mono", "Mono-Oblique"];
   const fontFiles = fonts.map((name) => require.resolve(`dejavu-fonts-ttf/ttf/DejaVuSans${name}.ttf`));
   const [width, height] = [...svg.matchAll(/ (?:width|height)="([\d.]+)"/g)].map((match) => Number(match[1]));
-  const zoom = width! * height! <= SHARP_AREA ? 2 : 1;
-  const image = new Resvg(svg, {
-    fitTo: { mode: "zoom", value: zoom },
-    font: { fontFiles, loadSystemFonts: true, defaultFontFamily: "DejaVu Sans" },
-  }).render();
-  const { indices, palette } = reduceColors(image.pixels);
-  return encodePng(image.width, image.height, indices, palette);
+  const render = (zoom: number, colors: number): Uint8Array => {
+    const image = new Resvg(svg, {
+      fitTo: { mode: "zoom", value: zoom },
+      font: { fontFiles, loadSystemFonts: true, defaultFontFamily: "DejaVu Sans" },
+    }).render();
+    const { indices, palette } = reduceColors(image.pixels, colors);
+    return encodePng(image.width, image.height, indices, palette);
+  };
+  let png = render(width! * height! <= SHARP_AREA ? 2 : 1, 256);
+  if (png.length > MOST_BYTES) png = render(1, 256);
+  return png.length > MOST_BYTES ? render(1, 64) : png;
 }

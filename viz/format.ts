@@ -18,6 +18,12 @@ export function real(value: number): string {
   return digits.replaceAll("-", "−");
 }
 
+/** A ratio as a factor: `4.1 ×`; two digits where it is small. */
+export function times(ratio: number): string {
+  if (!Number.isFinite(ratio)) return "–";
+  return `${ratio >= 0.95 ? ratio.toFixed(1) : String(Number(ratio.toPrecision(2)))} ×`;
+}
+
 /** A whole number with its thousands apart. */
 export function count(value: number): string {
   return value.toLocaleString("en-US");

@@ -1,5 +1,6 @@
 export { type AttentionMapData, type AttentionMapOptions, attentionMap } from "./attentionMap.ts";
 export { show } from "./display.ts";
+export { type ExpertFlowData, type ExpertFlowOptions, expertFlow } from "./expertFlow.ts";
 export { type ExpertLoadData, type ExpertLoadOptions, expertLoad } from "./expertLoad.ts";
 export { Figure, type MimeBundle, type SaveOptions } from "./figure.ts";
 export { type RouterHeatmapData, type RouterHeatmapOptions, routerHeatmap } from "./routerHeatmap.ts";

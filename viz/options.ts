@@ -30,6 +30,17 @@ export function maybePositive(where: string, what: string, value: unknown): numb
   return value;
 }
 
+/**
+ * A share from 0 to 1, or null where the option is absent.
+ * @throws RangeError naming the option and the value given
+ */
+export function maybeShare(where: string, what: string, value: unknown): number | null {
+  if (value === undefined) return null;
+  if (typeof value !== "number" || !(value >= 0 && value <= 1))
+    throw new RangeError(`${where}: ${what} must be a number from 0 to 1, got ${shown(value)}`);
+  return value;
+}
+
 /** Part of a text, in token positions: `end` is the first token that is left out. */
 export interface WindowOptions {
   /** First token shown; 0 where absent. */

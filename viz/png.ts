@@ -33,11 +33,12 @@ export function encodePng(width: number, height: number, pixels: Uint8Array, pal
 }
 
 /**
- * Reduces an opaque picture to 256 colours: the most frequent ones stay, each other takes the nearest of them. Flat
+ * Reduces an opaque picture to few colours: the most frequent ones stay, each other takes the nearest of them. Flat
  * colours and text keep their look, and the file shrinks several times.
  * @param pixels red, green, blue, alpha: [height, width, 4]
+ * @param most colours kept, up to 256
  */
-export function reduceColors(pixels: Uint8Array): { indices: Uint8Array; palette: number[][] } {
+export function reduceColors(pixels: Uint8Array, most = 256): { indices: Uint8Array; palette: number[][] } {
   const colors = new Uint32Array(pixels.length / 4);
   const uses = new Map<number, number>();
   for (let i = 0; i < colors.length; i++) {
@@ -46,8 +47,8 @@ export function reduceColors(pixels: Uint8Array): { indices: Uint8Array; palette
     uses.set(color, (uses.get(color) ?? 0) + 1);
   }
   const byUse = [...uses].sort((a, b) => b[1] - a[1]).map(([color]) => color);
-  const palette = byUse.slice(0, 256).map((color) => [color >> 16, (color >> 8) & 255, color & 255, 255]);
-  const place = new Map(byUse.map((color, i) => [color, i < 256 ? i : nearest(color, palette)]));
+  const palette = byUse.slice(0, most).map((color) => [color >> 16, (color >> 8) & 255, color & 255, 255]);
+  const place = new Map(byUse.map((color, i) => [color, i < most ? i : nearest(color, palette)]));
   return { indices: Uint8Array.from(colors, (color) => place.get(color)!), palette };
 }
 

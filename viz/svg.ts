@@ -34,3 +34,10 @@ export function rectPath(x: number, y: number, width: number, height: number): s
   const [left, top, w, h] = [x, y, width, height].map((n) => Math.round(n * 100) / 100);
   return `M${left} ${top}h${w}v${h}h${-w!}z`;
 }
+
+/** A line from left to right that leaves and arrives level, as path data. */
+export function curvePath(x0: number, y0: number, x1: number, y1: number): string {
+  const [a, b, c, d] = [x0, y0, x1, y1].map((n) => Math.round(n * 10) / 10);
+  const middle = Math.round((x0 + x1) * 5) / 10;
+  return `M${a} ${b}C${middle} ${b} ${middle} ${d} ${c} ${d}`;
+}

@@ -6,7 +6,15 @@ import { inspect } from "node:util";
 import sanitize from "sanitize-html";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { loadPerExpert } from "../../lib/metrics/load.ts";
-import { attentionMap, expertLoad, type Figure, routerHeatmap, routingGrid, textActivations } from "../../viz/index.ts";
+import {
+  attentionMap,
+  expertFlow,
+  expertLoad,
+  type Figure,
+  routerHeatmap,
+  routingGrid,
+  textActivations,
+} from "../../viz/index.ts";
 import { ACTIVATIONS, ATTENTION, largeTrace, piece, SMALL, seeded } from "./samples.ts";
 
 const VIEWS: Record<string, () => Figure> = {
@@ -15,6 +23,7 @@ const VIEWS: Record<string, () => Figure> = {
   attentionMap: () => attentionMap(ATTENTION),
   textActivations: () => textActivations(ACTIVATIONS),
   expertLoad: () => expertLoad(loadPerExpert(SMALL)),
+  expertFlow: () => expertFlow(SMALL),
 };
 const names = Object.keys(VIEWS);
 
@@ -51,6 +60,9 @@ const LARGEST: Record<string, () => Figure> = {
   },
   "expertLoad, 16 layers of 64": () => expertLoad(loadPerExpert(largeTrace(100, 64, 8, 16))),
   "expertLoad, 7 layers of 512": () => expertLoad(loadPerExpert(largeTrace(100, 512, 8, 7))),
+  "expertFlow, 8 layers of 16": () => expertFlow(largeTrace(500, 16, 4, 8)),
+  "expertFlow, 4 layers of 64": () => expertFlow(largeTrace(500, 64, 8, 4)),
+  "expertFlow, 2 layers of 128": () => expertFlow(largeTrace(500, 128, 8, 2)),
 };
 
 describe("a figure's bundle", () => {

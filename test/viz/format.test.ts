@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { count, percent, probability, quoted, real } from "../../viz/format.ts";
+import { count, percent, probability, quoted, real, times } from "../../viz/format.ts";
 
 test.each([
   [0, "0.000"],
@@ -27,6 +27,16 @@ test.each([
 test("writes shares and counts", () => {
   expect(percent(0.0625)).toBe("6.3 %");
   expect(count(2048)).toBe("2,048");
+});
+
+test.each([
+  [4.06, "4.1 ×"],
+  [1, "1.0 ×"],
+  [0.25, "0.25 ×"],
+  [0.0312, "0.031 ×"],
+  [Number.NaN, "–"],
+])("writes the ratio %d as %s", (value, text) => {
+  expect(times(value)).toBe(text);
 });
 
 test("quotes a token, and isolates one that runs from right to left", () => {

@@ -4,7 +4,15 @@ import { join } from "node:path";
 import { type Browser, type BrowserContextOptions, chromium, type Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { loadPerExpert } from "../../lib/metrics/load.ts";
-import { attentionMap, expertLoad, type Figure, routerHeatmap, routingGrid, textActivations } from "../../viz/index.ts";
+import {
+  attentionMap,
+  expertFlow,
+  expertLoad,
+  type Figure,
+  routerHeatmap,
+  routingGrid,
+  textActivations,
+} from "../../viz/index.ts";
 import { ACTIVATIONS, ATTENTION, largeTrace, piece, SMALL } from "./samples.ts";
 
 let browser: Browser;
@@ -87,6 +95,12 @@ const FIGURES: Record<string, { figure: () => Figure; x: number; y: number; says
     x: 70,
     y: 160,
     says: "layer 0, expert 0 load 50.0 % assignments 3 of 6",
+  },
+  expertFlow: {
+    figure: () => expertFlow(SMALL, { minShare: 0.2 }),
+    x: 85,
+    y: 150,
+    says: "layer 0, expert 0 load 62.5 % uniform 25.0 % to 1 34.9 %, 1.0 × as expected to 2 25.0 %, 1.0 × as expected",
   },
 };
 
@@ -193,6 +207,31 @@ describe("pointing", () => {
     const { page } = await open(htmlOf(expertLoad(loadPerExpert(SMALL))));
     await point(page, 70, 160);
     expect(await page.locator("figure svg > g:last-child path").count()).toBe(3);
+  });
+});
+
+describe("pointing at a flow", () => {
+  test("lights whole paths from a block", async () => {
+    const { page } = await open(htmlOf(expertFlow(SMALL, { minShare: 0.2 })));
+    // Expert 2 of layer 2 gets all of the link 0 → 2, 90.5 pixels thick, and none of 0 → 1.
+    await point(page, 800, 360);
+    expect(await tip(page)).toContain("layer 2, expert 2 load 41.7 %");
+    const widths = await page
+      .locator("figure svg > g:last-child path[stroke-width]")
+      .evaluateAll((paths) => paths.map((path) => Number(path.getAttribute("stroke-width"))));
+    expect(widths.slice(0, 2)).toEqual([0, 90.5]);
+  });
+
+  test("at a ribbon shows the expected flow inside it, and a click keeps it", async () => {
+    const { page, faults } = await open(htmlOf(expertFlow(SMALL, { minShare: 0.2 })));
+    await point(page, 440, 190);
+    const says = "layer 0, expert 0 → layer 2, expert 1";
+    expect(await tip(page)).toBe(`${says} tokens on this link 34.9 % expected if independent 33.9 % ratio 1.0 ×`);
+    await page.mouse.down();
+    await page.mouse.up();
+    await point(page, 440, 300);
+    expect(await tip(page)).toContain(`${says} (kept)`);
+    expect(faults).toEqual([]);
   });
 });
 

@@ -1,5 +1,6 @@
 import type { Live } from "../contract.ts";
 import { attentionMap } from "./attentionMap.ts";
+import { expertFlow } from "./expertFlow.ts";
 import { expertLoad } from "./expertLoad.ts";
 import { routerHeatmap } from "./routerHeatmap.ts";
 import { routingGrid } from "./routingGrid.ts";
@@ -12,6 +13,7 @@ const VIEWS: { [Name in Live["view"]]: (live: Extract<Live, { view: Name }>) => 
   attentionMap,
   textActivations,
   expertLoad,
+  expertFlow,
 };
 
 /** Brings a figure's picture to life. The picture goes only when its successor stands. */

@@ -10,6 +10,8 @@ export interface Cell {
   row: number;
   /** Position inside the cell, in pixels from its corner; null when keys came here. */
   at: { x: number; y: number } | null;
+  /** Number of the mark that was hit outside all cells; the cell is the one it belongs to. */
+  mark?: number;
 }
 
 /** A shape drawn above the picture. */
@@ -18,6 +20,8 @@ export interface Shape {
   fill?: string;
   opacity?: number;
   stroke?: string;
+  /** Width of the stroke; 1.5 where absent. */
+  width?: number;
 }
 
 /** What a view adds to the stage. */
@@ -25,6 +29,8 @@ export interface View {
   read(cell: Cell): Reading;
   /** Shapes that light up with a cell. */
   light(cell: Cell): Shape[];
+  /** The cell to which a mark of the picture (`data-mark`) belongs, for marks that lie outside all cells. */
+  cellOf?(mark: number): { column: number; row: number };
   /** Whether all other marks step back while shapes are lit. */
   dims?: boolean;
   /** A control above the picture; `redraw` is to be called after it changed the view. */
@@ -91,7 +97,8 @@ export function stage(host: HTMLElement, svg: SVGSVGElement, blocks: readonly Bl
     const at = cellBox(blocks, cell);
     for (const shape of [...shapes, { d: rectPath(...at), stroke: "var(--accent)" }]) overlay.append(drawn(shape));
     fillTip(tip, view.read(cell), pinned);
-    placeTip(tip, host.parentElement ?? host, box, svg, at);
+    const beside = cell.mark === undefined ? at : ([at[0] + cell.at!.x, at[1] + cell.at!.y, 4, 4] as const);
+    placeTip(tip, host.parentElement ?? host, box, svg, beside);
   };
   const say = (): void => {
     if (cell === null) return;
@@ -104,14 +111,14 @@ export function stage(host: HTMLElement, svg: SVGSVGElement, blocks: readonly Bl
   };
 
   svg.addEventListener("pointermove", (event) => {
-    if (!pinned) show(cellAt(svg, blocks, event));
+    if (!pinned) show(cellAt(svg, blocks, view, event));
   });
   svg.addEventListener("pointerleave", () => {
     if (!pinned) show(null);
   });
   svg.addEventListener("click", (event) => {
-    const hit = cellAt(svg, blocks, event);
-    const again = pinned && hit?.column === cell?.column && hit?.row === cell?.row;
+    const hit = cellAt(svg, blocks, view, event);
+    const again = pinned && hit?.column === cell?.column && hit?.row === cell?.row && hit?.mark === cell?.mark;
     cell = hit;
     pin(hit !== null && !again);
     say();
@@ -137,19 +144,23 @@ export function stage(host: HTMLElement, svg: SVGSVGElement, blocks: readonly Bl
   root.append(style, box);
 }
 
-function drawn({ d, fill = "none", opacity = 1, stroke }: Shape): SVGPathElement {
+function drawn({ d, fill = "none", opacity = 1, stroke, width = 1.5 }: Shape): SVGPathElement {
   const path = document.createElementNS("http://www.w3.org/2000/svg", "path");
   path.setAttribute("d", d);
   path.setAttribute("fill", fill);
   path.setAttribute("fill-opacity", String(opacity));
   if (stroke !== undefined) {
     path.setAttribute("stroke", stroke);
-    path.setAttribute("stroke-width", "1.5");
+    path.setAttribute("stroke-width", String(width));
+    path.setAttribute("stroke-opacity", String(opacity));
   }
   return path;
 }
 
-function cellBox(blocks: readonly Block[], { column, row }: Cell): [number, number, number, number] {
+function cellBox(
+  blocks: readonly Block[],
+  { column, row }: Pick<Cell, "column" | "row">,
+): [number, number, number, number] {
   const block = blockOf(blocks, column, row)!;
   const line = block.upwards === true ? block.rows - 1 - (row - block.row) : row - block.row;
   const x = block.x + (column - block.column) * block.width;
@@ -162,7 +173,7 @@ function blockOf(blocks: readonly Block[], column: number, row: number): Block |
   );
 }
 
-function cellAt(svg: SVGSVGElement, blocks: readonly Block[], event: MouseEvent): Cell | null {
+function cellAt(svg: SVGSVGElement, blocks: readonly Block[], view: View, event: MouseEvent): Cell | null {
   const seen = svg.getBoundingClientRect();
   const scale = svg.viewBox.baseVal.width / seen.width;
   const x = (event.clientX - seen.left) * scale;
@@ -175,7 +186,11 @@ function cellAt(svg: SVGSVGElement, blocks: readonly Block[], event: MouseEvent)
     const at = { x: x - block.x - across * block.width, y: y - block.y - down * block.height };
     return { column: block.column + across, row, at };
   }
-  return null;
+  const mark = (event.target as SVGElement).dataset["mark"];
+  if (mark === undefined || view.cellOf === undefined) return null;
+  const cell = view.cellOf(Number(mark));
+  const [left, top] = cellBox(blocks, cell);
+  return { ...cell, at: { x: x - left, y: y - top }, mark: Number(mark) };
 }
 
 /** The cell an arrow key leads to; the first cell when there was none, the same one at an edge. */

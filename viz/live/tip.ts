@@ -6,7 +6,7 @@ export interface Reading {
   lines: Line[];
 }
 
-interface Line {
+export interface Line {
   name: string;
   value: string;
   /** Colour of the swatch before the name. */
