@@ -10,8 +10,8 @@ export { CheckpointError, ConfigError, ShapeError } from "./errors.ts";
 export { FAMILIES, parseConfig } from "./families/index.ts";
 export { type GenerateOptions, generate } from "./generate.ts";
 export {
-  HOOKS,
   type BlockHook,
+  HOOKS,
   type HookContext,
   type HookFn,
   type HookName,
@@ -36,7 +36,15 @@ export { fromTokenizerJson } from "./tokenizer/huggingFace.ts";
 export type { ChatMessage, EncodeOptions, Tokenizer } from "./tokenizer/tokenizer.ts";
 export type { Tokens } from "./tokens.ts";
 export { attentionTrace, type Captured, expertActivations, routingTrace } from "./trace/capture.ts";
+export type { ExpertCounts } from "./trace/counts.ts";
+export { readCounts, writeCounts } from "./trace/countsFile.ts";
+export { importRouting } from "./trace/import.ts";
+export type { Imported, ImportOptions } from "./trace/imported.ts";
+export { loadTrace, saveTrace } from "./trace/node.ts";
 export type { AttentionTrace, ExpertActivations, RoutingTrace, TokenPiece } from "./trace/record.ts";
+export { joinTraces, positionsOf, sequencesOf } from "./trace/sequences.ts";
+export { openTrace, readTrace, type TraceFile } from "./trace/traceReader.ts";
+export { TraceWriter } from "./trace/traceWriter.ts";
 export { type TextLoss, textLoss } from "./train/evaluate.ts";
 export { parseRun, type TrainingRun } from "./train/run.ts";
 export { readState, writeState } from "./train/state.ts";

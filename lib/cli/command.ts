@@ -23,7 +23,7 @@ type Parsed<O extends NonNullable<ParseArgsConfig["options"]>> = ReturnType<
 
 /**
  * Parses the arguments of a command.
- * @param operands names of the operands that must be given
+ * @param operands names of the operands that must be given; a last one such as `FILE...` may be given many times
  * @throws UsageError
  */
 export function parse<O extends NonNullable<ParseArgsConfig["options"]>>(
@@ -38,7 +38,8 @@ export function parse<O extends NonNullable<ParseArgsConfig["options"]>>(
     throw new UsageError(`moescope: ${(cause as Error).message.split("\n")[0]}`, { cause });
   }
   const given: string[] = parsed.positionals;
-  if (given.length !== operands.length)
+  const fits = operands.at(-1)?.endsWith("...") ? given.length >= operands.length : given.length === operands.length;
+  if (!fits)
     throw new UsageError(`moescope: must be given ${operands.join(", ")}, got ${given.join(", ") || "nothing"}`);
   return parsed;
 }

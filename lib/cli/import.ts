@@ -6,8 +6,7 @@ import { importRouting } from "../trace/import.ts";
 import type { Imported, ImportOptions } from "../trace/imported.ts";
 import { writeWhole } from "../trace/node.ts";
 import { TraceWriter } from "../trace/traceWriter.ts";
-import { type Command, UsageError, wholeNumber } from "./command.ts";
-import { parseMany } from "./operands.ts";
+import { type Command, parse, UsageError, wholeNumber } from "./command.ts";
 import { progressLine } from "./progress.ts";
 
 /** A readable file's bytes. */
@@ -61,7 +60,7 @@ export const importCommand: Command = {
     "--model          the model's name, for the record",
   ].join("\n"),
   async run(args) {
-    const { values, positionals: paths } = parseMany(args, ["FILE..."], OPTIONS);
+    const { values, positionals: paths } = parse(args, ["FILE..."], OPTIONS);
     const { out } = values;
     if (out === undefined) throw new UsageError("moescope: must be given --out FILE");
     const options = importOptions(values);

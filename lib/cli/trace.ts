@@ -5,9 +5,8 @@ import { CheckpointError } from "../errors.ts";
 import { routingTrace } from "../trace/capture.ts";
 import { writeWhole } from "../trace/node.ts";
 import { TraceWriter } from "../trace/traceWriter.ts";
-import { type Command, UsageError, wholeNumber } from "./command.ts";
+import { type Command, parse, UsageError, wholeNumber } from "./command.ts";
 import { clock } from "./format.ts";
-import { parseMany } from "./operands.ts";
 import { progressLine } from "./progress.ts";
 
 /** A text that is to be read, with the kind that its folder's name says it is. */
@@ -35,7 +34,7 @@ export const traceCommand: Command = {
     "--probs   also writes the router's probability of every expert",
   ].join("\n"),
   async run(args) {
-    const { values, positionals } = parseMany(args, ["MODEL", "FILE..."], {
+    const { values, positionals } = parse(args, ["MODEL", "FILE..."], {
       out: { type: "string" },
       window: { type: "string" },
       probs: { type: "boolean", default: false },
