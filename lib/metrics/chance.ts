@@ -82,10 +82,11 @@ export function meanOfDraws(
   const draw = (uniform: Uniform): { mean: number } => {
     let [left, mass, sum] = [n, 1, 0];
     for (const [i, value] of values.entries()) {
-      const taken = binomial(left, Math.min(1, probabilities[i]! / mass), uniform);
+      const rest = mass - probabilities[i]!;
+      const taken = rest < 1e-12 ? left : binomial(left, probabilities[i]! / mass, uniform); // the last takes what is left
       sum += taken * value;
       left -= taken;
-      mass -= probabilities[i]!;
+      mass = rest;
     }
     return { mean: sum / n };
   };

@@ -1,6 +1,7 @@
 import type { RoutingTrace } from "../trace/record.ts";
-import { type Measure, type SimulationOptions, simulate, withMean } from "./chance.ts";
+import { type Chance, type Measure, meanOfDraws, type SimulationOptions, withMean } from "./chance.ts";
 import { choices } from "./choices.ts";
+import { seeded } from "./random.ts";
 import { addUniformCounts } from "./uniformRouting.ts";
 
 /** How many experts of one layer a window of tokens needs, on average over windows. */
@@ -29,10 +30,7 @@ export interface CoverageOptions extends SimulationOptions {
  * @throws RangeError for a window that is no whole number, or a fraction outside 0 … 1
  * @example coverage(trace, { window: 8 })[0].distinct // { value: 9.1, chance: { mean: 14.4, … } }
  */
-export function coverage(
-  trace: RoutingTrace,
-  { window, fraction = 0.9, draws = 200, ...simulation }: CoverageOptions,
-): Coverage[] {
+export function coverage(trace: RoutingTrace, { window, fraction = 0.9, ...simulation }: CoverageOptions): Coverage[] {
   if (!Number.isInteger(window) || window < 1)
     throw new RangeError(`coverage: window must be a whole number of at least 1, got ${window}`);
   if (!(fraction > 0 && fraction <= 1))
@@ -40,26 +38,7 @@ export function coverage(
   const byLayer = choices("coverage", trace);
   const starts = windowStarts(trace, window);
   const { nExperts, topK } = trace;
-  const chance = simulate(
-    "simulated",
-    (uniform) =>
-      average(starts, () => {
-        const counts = new Float64Array(nExperts);
-        addUniformCounts(counts, window, topK, uniform);
-        return measured(counts, fraction);
-      }),
-    { draws, ...simulation },
-  );
-  const distinct = withMean(
-    chance.distinct,
-    starts.length > 0 ? nExperts * (1 - (1 - topK / nExperts) ** window) : Number.NaN,
-  );
-  const share = {
-    ...distinct,
-    mean: distinct.mean / nExperts,
-    low: distinct.low / nExperts,
-    high: distinct.high / nExperts,
-  };
+  const chance = chanceOf({ window, fraction, nExperts, topK }, starts.length, simulation);
   return byLayer.map(({ layer, experts }) => {
     const value = average(starts, (start) => {
       const counts = new Float64Array(nExperts);
@@ -69,11 +48,44 @@ export function coverage(
     return {
       layer,
       nWindows: starts.length,
-      distinct: { value: value.distinct, chance: distinct },
-      share: { value: value.distinct / nExperts, chance: share },
+      distinct: { value: value.distinct, chance: chance.distinct },
+      share: { value: value.distinct / nExperts, chance: chance.share },
       toReach: { value: value.toReach, chance: chance.toReach },
     };
   });
+}
+
+/** From 2,000 random windows the distribution of one, and from it that of the mean of as many as the trace has. */
+function chanceOf(
+  { window, fraction, nExperts, topK }: { window: number; fraction: number; nExperts: number; topK: number },
+  nWindows: number,
+  options: SimulationOptions,
+): Record<"distinct" | "share" | "toReach", Chance> {
+  const windows = 2000;
+  const uniform = seeded(options.seed ?? 0);
+  const probabilities = { distinct: new Float64Array(nExperts + 1), toReach: new Float64Array(nExperts + 1) };
+  for (let i = 0; i < windows; i++) {
+    const counts = new Float64Array(nExperts);
+    addUniformCounts(counts, window, topK, uniform);
+    const { distinct, toReach } = measured(counts, fraction);
+    probabilities.distinct[distinct]! += 1 / windows;
+    probabilities.toReach[toReach]! += 1 / windows;
+  }
+  const values = Array.from({ length: nExperts + 1 }, (_, n) => n);
+  const distinct = withMean(
+    meanOfDraws(values, probabilities.distinct, nWindows, options),
+    nWindows > 0 ? nExperts * (1 - (1 - topK / nExperts) ** window) : Number.NaN,
+  );
+  return {
+    distinct,
+    share: {
+      ...distinct,
+      mean: distinct.mean / nExperts,
+      low: distinct.low / nExperts,
+      high: distinct.high / nExperts,
+    },
+    toReach: { ...meanOfDraws(values, probabilities.toReach, nWindows, options), method: "simulated" },
+  };
 }
 
 function windowStarts({ sequenceOffsets }: RoutingTrace, window: number): number[] {
