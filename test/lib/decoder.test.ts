@@ -18,7 +18,7 @@ function held(): Record<"tensorflow" | "wasm", number> {
   return { tensorflow: tf.findBackend("tensorflow").numDataIds(), wasm: tf.findBackend("wasm").numDataIds() };
 }
 
-describe("a decoder on wasm of a model on tensorflow", () => {
+describe("a decoder of a model on tensorflow", () => {
   let model: MoeModel;
   beforeAll(async () => {
     await useBackend("tensorflow");
@@ -36,18 +36,46 @@ describe("a decoder on wasm of a model on tensorflow", () => {
     const kvCache: KvCache = { length: 0, layers: [] };
     const prompt = model.extend(TOKENS.slice(0, 3), kvCache);
     expect(relativeError(prompt.dataSync(), full[2]!)).toBeLessThan(1e-5);
+    prompt.dispose();
     const before = held();
     decoder.adopt(kvCache);
-    const after = held();
     expect(kvCache.length).toBe(3);
-    // Keys and values of two layers have moved, and nothing else has.
-    expect([after.tensorflow - before.tensorflow, after.wasm - before.wasm]).toEqual([-4, 4]);
     for (const [i, id] of TOKENS.slice(3).entries()) {
       const logits = decoder.extend([id], kvCache, {});
       expect(relativeError(logits.dataSync(), full[i + 3]!)).toBeLessThan(1e-5);
       logits.dispose();
     }
     expect(kvCache.length).toBe(TOKENS.length);
+    // Keys and values of two layers have left the model's backend, for plain numbers.
+    const after = held();
+    expect([after.tensorflow - before.tensorflow, after.wasm - before.wasm]).toEqual([-4, 0]);
+  });
+
+  test("changes between plain and watched steps, and steps of several tokens, as often as it must", async () => {
+    const decoder = await model.decoder();
+    const full = model.run(TOKENS).arraySync()[0]!;
+    const kvCache: KvCache = { length: 0, layers: [] };
+    model.extend(TOKENS.slice(0, 1), kvCache).dispose();
+    decoder.adopt(kvCache);
+    const seen: number[] = [];
+    const watch: Hooks = { "blocks.1.attn.hook_pattern": (value) => void seen.push(value.shape[3]!) };
+    let at = 1;
+    for (const [length, hooks] of [
+      [1, {}],
+      [1, watch],
+      [1, watch],
+      [1, {}],
+      [2, {}],
+      [1, watch],
+    ] as const) {
+      const logits = decoder.extend(TOKENS.slice(at, at + length), kvCache, hooks);
+      at += length;
+      expect(relativeError(logits.dataSync(), full[at - 1]!)).toBeLessThan(1e-5);
+      expect(kvCache.length).toBe(at);
+      logits.dispose();
+    }
+    expect(at).toBe(TOKENS.length);
+    expect(seen).toEqual([3, 4, 8]);
     expect(kvCache.layers.map(({ keys }) => keys.shape)).toEqual([
       [1, 2, 8, 4],
       [1, 2, 8, 4],
@@ -55,7 +83,7 @@ describe("a decoder on wasm of a model on tensorflow", () => {
     freeCache(kvCache);
   });
 
-  test("computes on wasm, while tensorflow stays current", async () => {
+  test("computes watched steps on wasm, while tensorflow stays current", async () => {
     const decoder = await model.decoder();
     const kvCache: KvCache = { length: 0, layers: [] };
     const during: string[] = [];
@@ -82,11 +110,16 @@ describe("a decoder on wasm of a model on tensorflow", () => {
     freeCache(kvCache);
   });
 
-  test("is made once, and let go with the model, every tensor of it", async () => {
+  test("is made once, copies weights only when it needs them, and is let go with the model, every tensor of it", async () => {
     const before = held();
     const own = randomModel(TINY, 4);
     const [decoder, again] = await Promise.all([own.decoder(), own.decoder()]);
     expect(again).toBe(decoder);
+    const kvCache: KvCache = { length: 0, layers: [] };
+    decoder.extend([1], kvCache, {}).dispose();
+    expect(held().wasm).toBe(before.wasm);
+    decoder.extend([1], kvCache, { hook_embed: () => {} }).dispose();
+    freeCache(kvCache);
     // Of each block 5 parameters are one tensor and 3 are one for each of the 5 experts; 3 stand outside the blocks.
     expect(held().wasm - before.wasm).toBe(2 * (5 + 3 * 5) + 3);
     own.dispose();
@@ -95,9 +128,10 @@ describe("a decoder on wasm of a model on tensorflow", () => {
   });
 
   test("leaves nothing of a generation behind, not even of one that a hook stops", async () => {
-    for await (const _ of generate(model, TOKENS, { maxTokens: 2 }));
+    const watch: Hooks = { hook_embed: () => {} };
+    for await (const _ of generate(model, TOKENS, { maxTokens: 2, hooks: watch })); // copies the weights
     const before = held();
-    for await (const _ of generate(model, TOKENS, { maxTokens: 5 }));
+    for (const hooks of [{}, watch]) for await (const _ of generate(model, TOKENS, { maxTokens: 5, hooks }));
     let calls = 0;
     const stop: HookFn = () => {
       if (++calls === 3) throw new Error("on purpose");
@@ -110,7 +144,7 @@ describe("a decoder on wasm of a model on tensorflow", () => {
   });
 });
 
-test("where the model runs on wasm already, it decodes by itself and nothing is held twice", async () => {
+test("where the model runs on wasm already, it takes watched steps by itself and nothing is held twice", async () => {
   await useBackend("wasm");
   const model = randomModel();
   const before = tf.memory().numTensors;
