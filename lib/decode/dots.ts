@@ -16,9 +16,9 @@ export type Dots = (out: number, x: number, w: number, rows: number, width: numb
 /** Numbers that one turn of the inner loop takes. */
 export const LANES = 16;
 
-/** Memory that threads share; its views stay valid when it grows. */
-export interface SharedMemory {
-  readonly buffer: SharedArrayBuffer;
+/** A memory; views of one that threads share stay valid when it grows. */
+export interface Memory {
+  readonly buffer: ArrayBufferLike;
   grow(pages: number): void;
 }
 
@@ -26,8 +26,8 @@ export interface SharedMemory {
 declare const WebAssembly: {
   validate(bytes: Uint8Array): boolean;
   Module: new (bytes: Uint8Array) => object;
-  Memory: new (limits: { initial: number; maximum: number; shared: true }) => SharedMemory;
-  Instance: new (module: object, imports: { env: { memory: SharedMemory } }) => { exports: { dots: Dots } };
+  Memory: new (limits: { initial: number; maximum: number; shared: boolean }) => Memory;
+  Instance: new (module: object, imports: { env: { memory: Memory } }) => { exports: { dots: Dots } };
 };
 
 /** Bytes of a page, WebAssembly's unit of memory, and the most pages there can be: 4 GiB. */
@@ -92,41 +92,43 @@ function counted(bytes: number[]): number[] {
 }
 
 /**
- * The module in WebAssembly's binary form: one function, on a memory that it is given.
+ * The module in WebAssembly's binary form: one function, on a memory that it is given and that threads share or do not.
  * @see the WebAssembly specification, section 5, for the form, and its index of instructions for the numbers above
  */
-function moduleBytes(): Uint8Array {
+function moduleBytes(shared: boolean): Uint8Array {
   const name = (text: string): number[] => counted([...new TextEncoder().encode(text)]);
   const section = (id: number, content: number[]): number[] => [id, ...counted(content)];
-  const maximum = [0x80, 0x80, 4]; // MAX_PAGES
   const head = [0, 0x61, 0x73, 0x6d, 1, 0, 0, 0];
+  const pages = [shared ? 3 : 1, 0, 0x80, 0x80, 4]; // from 0 to MAX_PAGES
   return Uint8Array.from([
     ...head,
     ...section(1, [1, 0x60, ...counted(Array<number>(6).fill(I32)), 0]), // its type: six numbers, no result
-    ...section(2, [1, ...name("env"), ...name("memory"), 2, 3, 0, ...maximum]), // imports a shared memory
+    ...section(2, [1, ...name("env"), ...name("memory"), 2, ...pages]), // imports a memory
     ...section(3, [1, 0]), // one function of that type
     ...section(7, [1, ...name("dots"), 0, 0]), // exports it
     ...section(10, [1, ...counted([2, 3, I32, 4, V128, ...code()])]), // its locals and instructions
   ]);
 }
 
-let compiled: object | undefined;
-
-/** The compiled module, made once; threads can be sent it. */
-export function dotsModule(): object {
-  compiled ??= new WebAssembly.Module(moduleBytes());
-  return compiled;
-}
-
 /** Whether this machine can run it: it takes instructions for four numbers at once. */
 export function canDot(): boolean {
-  return WebAssembly.validate(moduleBytes());
+  return WebAssembly.validate(moduleBytes(true));
 }
 
-/** A new memory, all zeros, that can grow up to 4 GiB, and the function on it. */
-export function dotsOn(bytes: number): { memory: SharedMemory; dots: Dots } {
-  const memory = new WebAssembly.Memory({ initial: Math.ceil(bytes / PAGE), maximum: MAX_PAGES, shared: true });
-  return { memory, dots: new WebAssembly.Instance(dotsModule(), { env: { memory } }).exports.dots };
+const compiled = new Map<boolean, object>();
+
+/** The compiled module, made once; threads can be sent it. */
+export function dotsModule(shared: boolean): object {
+  const module = compiled.get(shared) ?? new WebAssembly.Module(moduleBytes(shared));
+  compiled.set(shared, module);
+  return module;
+}
+
+/** The function on a new memory, all zeros. One that threads share can grow; one that they do not counts for the garbage collector. */
+export function dotsOn(bytes: number, shared: boolean): { memory: Memory; dots: Dots } {
+  const initial = Math.ceil(bytes / PAGE);
+  const memory = new WebAssembly.Memory({ initial, maximum: shared ? MAX_PAGES : initial, shared });
+  return { memory, dots: new WebAssembly.Instance(dotsModule(shared), { env: { memory } }).exports.dots };
 }
 
 /** Numbers that a row of so many takes up, the rest zeros. */

@@ -2,7 +2,7 @@
 import { availableParallelism } from "node:os";
 // oxlint-disable-next-line no-restricted-imports
 import { Worker } from "node:worker_threads";
-import { type Dots, dotsModule, dotsOn, PAGE, padded, type SharedMemory } from "./dots.ts";
+import { type Dots, dotsModule, dotsOn, type Memory, PAGE, padded } from "./dots.ts";
 
 /** A matrix in the products' memory, one row for each output: out = W·x. */
 export interface Matrix {
@@ -83,7 +83,7 @@ const THREAD = `
 
 /** Products of matrices with vectors, in a memory of their own, by as many threads as pay. Made first, then used. */
 export class Products {
-  readonly #memory: SharedMemory;
+  readonly #memory: Memory;
   readonly #dots: Dots;
   readonly #work: Int32Array;
   readonly #threads: number;
@@ -95,7 +95,7 @@ export class Products {
    * @param threads threads that multiply, this one included
    */
   constructor(mostTasks: number, threads: number = Math.min(availableParallelism(), MAX_THREADS)) {
-    ({ memory: this.#memory, dots: this.#dots } = dotsOn(PAGE));
+    ({ memory: this.#memory, dots: this.#dots } = dotsOn(PAGE, true));
     this.#threads = threads;
     const list = this.vector(TASKS + 3 * mostTasks);
     this.#work = new Int32Array(list.buffer, list.byteOffset, list.length);
@@ -146,7 +146,7 @@ export class Products {
   }
 
   #helper(): Worker {
-    const workerData = { module: dotsModule(), memory: this.#memory, address: this.#work.byteOffset };
+    const workerData = { module: dotsModule(true), memory: this.#memory, address: this.#work.byteOffset };
     const worker = new Worker(THREAD, { eval: true, execArgv: [], workerData });
     worker.unref(); // a sleeping thread keeps no process alive
     return worker;

@@ -36,7 +36,7 @@ export class Sequence {
     const width = padded(dHead);
     const capacity = padded(tokens);
     const perHead = capacity * (width + dHead);
-    const { memory, dots } = dotsOn(4 * (nLayers * nKvHeads * perHead + 2 * width + capacity));
+    const { memory, dots } = dotsOn(4 * (nLayers * nKvHeads * perHead + 2 * width + capacity), false);
     let used = 0;
     const vector = (length: number): Float32Array => {
       const view = new Float32Array(memory.buffer, 4 * used, length);

@@ -59,10 +59,10 @@ export class Stepper {
    * @returns logits, [d_vocab]
    */
   step(id: number, sequence: Sequence): Float32Array {
-    const { dModel, embeddingScale = 1, logitScale = 1 } = this.#config;
+    const { dModel, embeddingScale, logitScale } = this.#config;
     const { embed, blocks, lnFinal, unembed } = this.#weights;
     const row = id * (embed.values.length / embed.rows);
-    const x = embed.values.slice(row, row + dModel).map((value) => value * embeddingScale);
+    const x = scaled(embed.values.slice(row, row + dModel), embeddingScale);
     const rotation = rotationOf(sequence.length, this.#config);
     for (const [l, block] of blocks.entries()) {
       norm(x, block.ln1, this.#config, this.#normalized);
@@ -75,7 +75,7 @@ export class Stepper {
     sequence.advance(1);
     norm(x, lnFinal, this.#config, this.#normalized);
     this.#products.multiply({ matrix: unembed, x: this.#normalized, out: this.#logits });
-    return this.#logits.map((logit) => logit * logitScale);
+    return scaled(this.#logits.slice(), logitScale);
   }
 
   /** Ends what multiplies; the weights go when nothing refers to this any more. */
@@ -112,22 +112,31 @@ export class Stepper {
     for (const { pre, post } of slots) gatedLinear(pre, mlp.activation, post);
     products.multiply(...slots.map(({ down, post, out }) => ({ matrix: down, x: post, out })));
     this.#out.fill(0);
-    for (const [slot, { out }] of slots.entries())
-      for (let i = 0; i < out.length; i++) this.#out[i]! += weights[slot]! * out[i]!;
+    for (const [slot, { out }] of slots.entries()) addTo(this.#out, out, weights[slot]!);
   }
 
   /** Adds a sublayer's output to the residual stream, normalised and scaled where the model does so. */
   #add(x: Float32Array, postNorm: Float32Array | null): void {
-    const { residualScale = 1 } = this.#config;
     if (postNorm !== null) norm(this.#out, postNorm, this.#config, this.#out);
-    for (let i = 0; i < x.length; i++) x[i]! += residualScale * this.#out[i]!;
+    addTo(x, this.#out, this.#config.residualScale ?? 1);
   }
+}
+
+/** sum += factor · x */
+function addTo(sum: Float32Array, x: Float32Array, factor: number): void {
+  for (let i = 0; i < sum.length; i++) sum[i]! += factor * x[i]!;
+}
+
+function scaled(x: Float32Array, factor: number | undefined): Float32Array {
+  if (factor !== undefined) for (let i = 0; i < x.length; i++) x[i]! *= factor;
+  return x;
 }
 
 /** ops/layerNorm.ts or ops/rmsNorm.ts of one row. */
 function norm(x: Float32Array, gain: Float32Array, { norm: kind, normEps }: ModelConfig, out: Float32Array): void {
-  let mean = 0;
-  if (kind === "layerNorm") for (let i = 0; i < x.length; i++) mean += x[i]! / x.length;
+  let sum = 0;
+  if (kind === "layerNorm") for (let i = 0; i < x.length; i++) sum += x[i]!;
+  const mean = sum / x.length;
   for (let i = 0; i < x.length; i++) out[i] = x[i]! - mean;
   rmsNorm(out, gain, normEps);
 }
@@ -135,9 +144,9 @@ function norm(x: Float32Array, gain: Float32Array, { norm: kind, normEps }: Mode
 /** Normalises a row where it stands. */
 function rmsNorm(x: Float32Array, gain: Float32Array, eps: number): void {
   let squares = 0;
-  for (let i = 0; i < x.length; i++) squares += x[i]! ** 2;
-  const scale = Math.sqrt(squares / x.length + eps);
-  for (let i = 0; i < x.length; i++) x[i] = (x[i]! / scale) * gain[i]!;
+  for (let i = 0; i < x.length; i++) squares += x[i]! * x[i]!;
+  const factor = 1 / Math.sqrt(squares / x.length + eps);
+  for (let i = 0; i < x.length; i++) x[i]! *= factor * gain[i]!;
 }
 
 /** Cosines and sines of one position, each [d_head / 2]. */

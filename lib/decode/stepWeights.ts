@@ -1,4 +1,4 @@
-import type * as tf from "@tensorflow/tfjs";
+import * as tf from "@tensorflow/tfjs";
 import type { ModelConfig } from "../config.ts";
 import type { Matrix, Products } from "./products.ts";
 
@@ -42,9 +42,9 @@ export function stepWeights(
   const values = (name: string): Float32Array => params.get(name)!.dataSync<"float32">();
   const vector = (name: string): Float32Array | null => (params.has(name) ? values(name).slice() : null);
   const turned = (name: string): Matrix => {
-    const [inputs, outputs] = params.get(name)!.shape as [number, number];
-    const matrix = products.matrix(outputs, inputs);
-    writeTurned(values(name), [inputs, outputs], matrix, 0);
+    const param = params.get(name) as tf.Tensor2D;
+    const matrix = products.matrix(param.shape[1], param.shape[0]);
+    writeTurned(param, matrix, 0);
     return matrix;
   };
   const block = (l: number): StepBlock => {
@@ -64,20 +64,19 @@ export function stepWeights(
   };
   const experts = (at: string): StepBlock["experts"] => {
     const { nExperts, dFf } = config.mlp;
-    const { dModel } = config;
-    const size = dModel * dFf;
     const all = Array.from({ length: nExperts }, () => ({
-      gateUp: products.matrix(2 * dFf, dModel),
-      down: products.matrix(dModel, dFf),
+      gateUp: products.matrix(2 * dFf, config.dModel),
+      down: products.matrix(config.dModel, dFf),
     }));
-    // One stack of experts at a time: reading it makes a copy of it.
-    const each = (part: string, write: (one: Float32Array, e: number) => void): void => {
-      const stack = values(`${at}.${part}`);
-      for (let e = 0; e < nExperts; e++) write(stack.subarray(e * size, (e + 1) * size), e);
+    // One expert at a time: a stack of all, read at once, would be a new array of its size.
+    const copy = (part: string, matrixOf: (e: number) => Matrix, firstRow: number): void => {
+      const stack = tf.unstack(params.get(`${at}.${part}`)!);
+      for (const [e, one] of stack.entries()) writeTurned(one as tf.Tensor2D, matrixOf(e), firstRow);
+      tf.dispose(stack);
     };
-    each("W_gate", (one, e) => writeTurned(one, [dModel, dFf], all[e]!.gateUp, 0));
-    each("W_up", (one, e) => writeTurned(one, [dModel, dFf], all[e]!.gateUp, dFf));
-    each("W_down", (one, e) => writeTurned(one, [dFf, dModel], all[e]!.down, 0));
+    copy("W_gate", (e) => all[e]!.gateUp, 0);
+    copy("W_up", (e) => all[e]!.gateUp, dFf);
+    copy("W_down", (e) => all[e]!.down, 0);
     return all;
   };
   const embed = products.matrix(config.dVocab, config.dModel);
@@ -93,15 +92,16 @@ export function stepWeights(
   };
 }
 
-/**
- * Writes a matrix [inputs, outputs] as rows of outputs, from a row on. In tiles, so that reads and writes stay in the cache.
- */
-function writeTurned(from: Float32Array, [inputs, outputs]: [number, number], to: Matrix, firstRow: number): void {
+/** Writes a matrix [inputs, outputs] as rows of outputs, from a row on; in tiles, which the cache holds. */
+function writeTurned(param: tf.Tensor2D, to: Matrix, firstRow: number): void {
+  const [inputs, outputs] = param.shape;
+  const from = param.dataSync<"float32">();
   const width = to.values.length / to.rows;
-  const tile = 32;
-  for (let i0 = 0; i0 < inputs; i0 += tile)
-    for (let o0 = 0; o0 < outputs; o0 += tile)
-      for (let o = o0; o < Math.min(outputs, o0 + tile); o++)
-        for (let i = i0; i < Math.min(inputs, i0 + tile); i++)
-          to.values[(firstRow + o) * width + i] = from[i * outputs + o]!;
+  const rows = to.values.subarray(firstRow * width);
+  for (let i0 = 0; i0 < inputs; i0 += 64)
+    for (let o0 = 0; o0 < outputs; o0 += 16) {
+      const iEnd = Math.min(inputs, i0 + 64);
+      const oEnd = Math.min(outputs, o0 + 16);
+      for (let o = o0; o < oEnd; o++) for (let i = i0; i < iEnd; i++) rows[o * width + i] = from[i * outputs + o]!;
+    }
 }
