@@ -1,6 +1,7 @@
 import type { RoutingTrace } from "../trace/record.ts";
 import { type Chance, inParts, type SimulationOptions, simulate } from "./chance.ts";
 import { choices } from "./choices.ts";
+import { oneOf } from "./oneOf.ts";
 import { shuffle, type Uniform } from "./random.ts";
 
 /**
@@ -41,6 +42,7 @@ export function cacheHitRate(
   trace: RoutingTrace,
   { capacity, policy = "lru", draws = 20, ...simulation }: CacheOptions,
 ): CacheHitRate[] {
+  oneOf("cacheHitRate", "policy", policy, ["lru", "lfu", "belady"]);
   const { nExperts, topK } = trace;
   if (!Number.isInteger(capacity) || capacity < 1 || capacity > nExperts)
     throw new RangeError(

@@ -1,6 +1,7 @@
 import type { RoutingTrace } from "../trace/record.ts";
 import { type Measure, type SimulationOptions, simulate, withMean } from "./chance.ts";
 import { choices } from "./choices.ts";
+import { oneOf } from "./oneOf.ts";
 import { addUniformCounts } from "./uniformRouting.ts";
 
 /**
@@ -45,6 +46,7 @@ export function capacityDrops(
 ): CapacityDrops[] {
   if (!(capacityFactor > 0 && capacityFactor < Infinity))
     throw new RangeError(`capacityDrops: capacityFactor must be a number above 0, got ${capacityFactor}`);
+  oneOf("capacityDrops", "order", order, ["token", "rank"]);
   const byLayer = choices("capacityDrops", trace, ...(order === "rank" ? (["rankOrder"] as const) : []));
   const { nExperts, topK, sequenceOffsets } = trace;
   const sequences = Array.from({ length: sequenceOffsets.length - 1 }, (_, s) => {

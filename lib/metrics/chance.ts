@@ -43,6 +43,7 @@ export function simulate<Name extends string>(
 ): Record<Name, Chance> {
   if (!Number.isInteger(draws) || draws < 2)
     throw new RangeError(`simulate: draws must be a whole number of at least 2, got ${draws}`);
+  if (!Number.isSafeInteger(seed)) throw new RangeError(`simulate: seed must be a whole number, got ${seed}`);
   const uniform = seeded(seed);
   const samples: Record<string, Float64Array> = {};
   for (let i = 0; i < draws; i++) {

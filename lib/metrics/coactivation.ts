@@ -2,6 +2,7 @@ import type { RoutingTrace } from "../trace/record.ts";
 import { binomialInterval } from "./binomialInterval.ts";
 import type { Chance } from "./chance.ts";
 import { countPairs, type PairKind } from "./countPairs.ts";
+import { oneOf } from "./oneOf.ts";
 import type { Sketch } from "./sketch.ts";
 
 /** Which experts of one layer serve the same tokens. Every matrix is [n_experts, n_experts], NaN on its diagonal. */
@@ -39,6 +40,7 @@ export function coactivation(
   source: RoutingTrace | Sketch,
   { pairs = "all" }: { pairs?: PairKind } = {},
 ): Coactivation[] {
+  oneOf("coactivation", "pairs", pairs, ["all", "adjacentRank"]);
   const { nExperts, topK, layers } = source;
   const { nTokens, counts, together } = "expertIndices" in source ? ofTrace(source, pairs) : ofSketch(source, pairs);
   const chance = cellChance({ nExperts, topK, nTokens }, pairs);

@@ -1,6 +1,7 @@
 import type { RoutingTrace } from "../trace/record.ts";
 import { checkTrace } from "./checkTrace.ts";
 import { checkChoices } from "./choices.ts";
+import { oneOf } from "./oneOf.ts";
 
 /** "all": the pairs of a token's experts; "adjacentRank": only those whose ranks follow each other, as OLMoE's code does. */
 export type PairKind = "all" | "adjacentRank";
@@ -16,9 +17,10 @@ export interface PairCounts {
 /**
  * Counts experts and pairs of experts of all layers in one pass over the choices.
  * @throws RangeError for a trace whose choices are not top_k different experts each, or adjacent ranks without rank order
- * @example countPairs(trace, "all").together[(layerRow * nExperts + i) * nExperts + j]
+ * @example countPairs(trace, "all").together[2 * trace.nExperts + 5] // the first layer's tokens that use both 2 and 5
  */
 export function countPairs(trace: RoutingTrace, pairs: PairKind): PairCounts {
+  oneOf("countPairs", "pairs", pairs, ["all", "adjacentRank"]);
   checkTrace("countPairs", trace, ...(pairs === "adjacentRank" ? (["rankOrder"] as const) : []));
   const { nExperts, topK, layers, expertIndices } = trace;
   if (pairs === "adjacentRank") checkChoices("countPairs", expertIndices, trace);

@@ -5,7 +5,7 @@ import { checkTrace } from "./checkTrace.ts";
  * Counts how tokens go from their first choice in one traced layer to their first choice in the next.
  * @returns [n_layers − 1, n_experts, n_experts]: from, to
  * @throws RangeError for a trace without rank order, or an expert that does not exist
- * @example countTransitions(trace)[(row * nExperts + from) * nExperts + to]
+ * @example countTransitions(trace)[2 * trace.nExperts + 5] // tokens from expert 2 of the first layer to expert 5 of the second
  */
 export function countTransitions(trace: RoutingTrace): Uint32Array {
   checkTrace("countTransitions", trace, "rankOrder");

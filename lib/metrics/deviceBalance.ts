@@ -26,7 +26,7 @@ export interface DeviceBalanceOptions extends SimulationOptions {
  * @param source a trace, or the sketch of one
  * @throws RangeError for a placement of other experts
  * @see SGLang, python/sglang/srt/eplb/expert_distribution.py; vLLM, vllm/distributed/eplb/eplb_state.py
- * @example deviceBalance(trace, { placement: experts.map((e) => Math.floor(e / 2)) }).sglang
+ * @example deviceBalance(trace, { placement: Array.from({ length: 16 }, (_, e) => Math.floor(e / 4)) }).sglang
  */
 export function deviceBalance(
   source: RoutingTrace | Sketch,

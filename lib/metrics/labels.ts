@@ -14,7 +14,7 @@ export interface Labels {
  * Labels the tokens of each sequence with its domain.
  * @param domains the domain of each sequence, the trace's own where absent: [n_sequences]
  * @throws RangeError where there is not one for each sequence
- * @example domainLabels(trace, ["prose", "code", "prose"]).names // ["prose", "code"]
+ * @example domainLabels(trace, ["prose", "code", "prose", "code"]).names // ["prose", "code"]
  */
 export function domainLabels(trace: RoutingTrace, domains: readonly string[] = trace.domains ?? []): Labels {
   const nSequences = trace.sequenceOffsets.length - 1;

@@ -11,7 +11,7 @@ import { shuffle } from "./random.ts";
  * @param y outputs of the second on the same tokens: [n_tokens, width of the second]
  * @throws ShapeError for arrays that are not n_tokens rows
  * @see Kornblith et al. 2019, arXiv:1905.00414, eq. 5
- * @example linearCka(outputsOf(0), outputsOf(5), { nTokens: 512 }) // { value: 0.31, chance: { mean: 0.08, … } }
+ * @example linearCka([-1, 0, 1], [0, 0, 3], { nTokens: 3 }).value // 0.75
  */
 export function linearCka(
   x: ArrayLike<number>,

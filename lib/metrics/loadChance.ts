@@ -15,7 +15,7 @@ export interface RoutingSize {
  * no load is even: the fewer tokens, the more uneven. From random counts, except a share, whose count is
  * binomial(T, k/E), and the mean E[Σp²] = 1/E + (1 − k/E) / (k·T). Without tokens everything is NaN.
  * @throws RangeError for sizes that no router has
- * @example loadChance({ nExperts: 16, topK: 4, nTokens: 512 }).maxVio.mean // 0.13: no imbalance of the router's
+ * @example loadChance({ nExperts: 16, topK: 4, nTokens: 512 }).maxVio.mean // 0.14: no imbalance of the router's
  */
 export function loadChance(
   { nExperts, topK, nTokens }: RoutingSize,

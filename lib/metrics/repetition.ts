@@ -1,10 +1,13 @@
 import type { RoutingTrace } from "../trace/record.ts";
 import { type Chance, inParts, meanOfDraws, type SimulationOptions, simulate } from "./chance.ts";
 import { choices } from "./choices.ts";
+import { oneOf } from "./oneOf.ts";
 import { type OverlapMeasure, overlapChance, overlapOf, sharedExperts } from "./overlap.ts";
 import { shuffle } from "./random.ts";
 
 export type RepetitionMeasure = "firstChoice" | OverlapMeasure;
+
+const MEASURES: readonly RepetitionMeasure[] = ["firstChoice", "anyOverlap", "meanOverlap", "jaccard"];
 
 /** How often one measure finds the same experts for a token and the next, a part of the pairs. */
 export interface Repeated {
@@ -37,8 +40,9 @@ export interface RepetitionOptions extends SimulationOptions {
  */
 export function repetition(
   trace: RoutingTrace,
-  { measures = ["firstChoice", "anyOverlap", "meanOverlap", "jaccard"], ...simulation }: RepetitionOptions = {},
+  { measures = MEASURES, ...simulation }: RepetitionOptions = {},
 ): Repetition[] {
+  for (const name of measures) oneOf("repetition", "a measure", name, MEASURES);
   const needs = measures.includes("firstChoice") ? (["rankOrder"] as const) : [];
   const byLayer = choices("repetition", trace, ...needs);
   const { nExperts, topK } = trace;

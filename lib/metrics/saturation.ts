@@ -30,7 +30,7 @@ export interface SaturationOptions extends SimulationOptions {
  * @param final of the last one
  * @throws RangeError for traces of different tokens, layers or routers
  * @see Muennighoff et al. 2024, arXiv:2409.02060, section 5 (router saturation)
- * @example saturation(early, late).map(({ layer, topK }) => ({ layer, value: topK.value }))
+ * @example saturation(early, trace).map(({ layer, topK }) => ({ layer, value: topK.value }))
  */
 export function saturation(
   trace: RoutingTrace,

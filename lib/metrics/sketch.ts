@@ -26,7 +26,7 @@ export interface Sketch {
 /**
  * Counts a trace.
  * @throws RangeError for a trace whose choices are not top_k different experts each
- * @example mergeSketches(chunks.map(sketch)) // the sketch of the whole, in any order and split by tokens
+ * @example mergeSketches([sketch(trace), sketch(early)]).nTokens // the sketch of both, in any order
  */
 export function sketch(trace: RoutingTrace): Sketch {
   const { nExperts, topK, layers, tokenIds, rankOrdered } = trace;

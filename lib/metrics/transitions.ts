@@ -3,6 +3,7 @@ import type { RoutingTrace } from "../trace/record.ts";
 import { inParts, type Measure, type SimulationOptions, simulate } from "./chance.ts";
 import { type Choices, choices } from "./choices.ts";
 import { mutualInformation } from "./mutualInformation.ts";
+import { oneOf } from "./oneOf.ts";
 import { shuffle } from "./random.ts";
 
 /**
@@ -45,6 +46,7 @@ export function transitions(
   trace: RoutingTrace,
   { layers = trace.layers, pairs = "firstChoice", ...simulation }: TransitionsOptions = {},
 ): Transition[] {
+  oneOf("transitions", "pairs", pairs, ["firstChoice", "sameRank", "all"]);
   const byLayer = steps("transitions", trace, layers, pairs !== "all");
   const { nExperts, topK } = trace;
   const options = inParts({ draws: 100, ...simulation }, byLayer.length - 1);

@@ -1,5 +1,6 @@
 import type { RoutingTrace } from "../trace/record.ts";
 import type { Labels } from "./labels.ts";
+import { oneOf } from "./oneOf.ts";
 import type { Uniform } from "./random.ts";
 
 /**
@@ -20,6 +21,7 @@ export interface Units {
  * @throws RangeError for sequences that carry more than one label, or a label with fewer than two units
  */
 export function unitsOf(where: string, trace: RoutingTrace, experts: Uint16Array, labels: Labels): Units {
+  oneOf(where, "unit", labels.unit, ["sequence", "token"]);
   const units =
     labels.unit === "token" ? tokens(experts, trace.topK, labels.of) : sequences(where, trace, experts, labels);
   for (const [label, name] of labels.names.entries()) {

@@ -1,6 +1,7 @@
 import type { RoutingTrace } from "../trace/record.ts";
 import { type Chance, inParts, type SimulationOptions, simulate } from "./chance.ts";
 import { choices } from "./choices.ts";
+import { oneOf } from "./oneOf.ts";
 import { shuffle } from "./random.ts";
 import { type Grouping, groupsOf, idsOf, type TokenGroups } from "./tokenGroups.ts";
 import { vocabularyChance } from "./vocabularyChance.ts";
@@ -51,6 +52,8 @@ export function vocabulary(
   trace: RoutingTrace,
   { grouping = "input", predictedIds, choice = "topK", minSeen = 1, draws = 50, ...simulation }: VocabularyOptions = {},
 ): VocabularySpecialization[] {
+  oneOf("vocabulary", "grouping", grouping, ["input", "next", "predicted"]);
+  oneOf("vocabulary", "choice", choice, ["topK", "first"]);
   const byLayer = choices("vocabulary", trace, ...(choice === "first" ? (["rankOrder"] as const) : []));
   const groups = groupsOf(idsOf(trace, grouping, predictedIds), minSeen);
   const { nExperts, topK } = trace;

@@ -23,7 +23,7 @@ export interface WeightSimilarity {
  * @param b neurons of the second expert: [d_ff, width]
  * @throws ShapeError for experts of different sizes
  * @see Lo et al. 2024, arXiv:2406.18219 (static analysis)
- * @example weightSimilarity(neuronsOf(0), neuronsOf(5), { dFf: 256 }).aligned
+ * @example weightSimilarity(Float32Array.of(1, 0, 0, 1), Float32Array.of(0, 1, 1, 0), { dFf: 2 }).aligned // 1
  */
 export function weightSimilarity(
   a: Float32Array,

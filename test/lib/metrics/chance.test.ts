@@ -26,6 +26,7 @@ describe("simulate", () => {
       "simulate: draws must be a whole number of at least 2, got 1",
     );
     expect(() => simulate("simulated", draw, { draws: 2.5 })).toThrow(RangeError);
+    expect(() => simulate("simulated", draw, { seed: 0.5 })).toThrow("simulate: seed must be a whole number, got 0.5");
   });
 });
 
