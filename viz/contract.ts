@@ -121,10 +121,26 @@ export interface ExpertFlowLive extends LiveBase {
   colors: readonly string[] | null;
 }
 
+export interface CoactivationLive extends LiveBase {
+  view: "coactivation";
+  /** Which expert each row and column is. */
+  experts: number[];
+  nTokens: number;
+  /** Tokens that use each: [n]. */
+  counts: number[];
+  /** Tokens that use both, and the expected number; row after row below the diagonal: n (n − 1) / 2. */
+  together: Packed;
+  expected: Packed;
+  /** 1 where the pair is beyond the central 95 % of chance; likewise. */
+  beyond: Packed;
+  colors: readonly string[] | null;
+}
+
 export type Live =
   | RoutingGridLive
   | RouterHeatmapLive
   | AttentionMapLive
   | TextActivationsLive
   | ExpertLoadLive
-  | ExpertFlowLive;
+  | ExpertFlowLive
+  | CoactivationLive;

@@ -17,7 +17,7 @@ export type MimeBundle = Record<string, string>;
 const SHARP_AREA = 700_000;
 
 /** Bytes that a PNG may take; beyond, it has one pixel for one, and then fewer colours. */
-const MOST_BYTES = 75_000;
+const MOST_BYTES = 66_000;
 
 /**
  * A picture with its data. It shows nothing by itself: `show(figure)` does.
@@ -100,15 +100,19 @@ function renderPng(svg: string): Uint8Array {
   const fonts = ["", "-Bold", "-Oblique", "Mono", "Mono-Oblique"];
   const fontFiles = fonts.map((name) => require.resolve(`dejavu-fonts-ttf/ttf/DejaVuSans${name}.ttf`));
   const [width, height] = [...svg.matchAll(/ (?:width|height)="([\d.]+)"/g)].map((match) => Number(match[1]));
-  const render = (zoom: number, colors: number): Uint8Array => {
-    const image = new Resvg(svg, {
+  const render = (zoom: number): ReturnType<InstanceType<typeof Resvg>["render"]> =>
+    new Resvg(svg, {
       fitTo: { mode: "zoom", value: zoom },
       font: { fontFiles, loadSystemFonts: true, defaultFontFamily: "DejaVu Sans" },
     }).render();
+  const encode = (image: ReturnType<typeof render>, colors: number): Uint8Array => {
     const { indices, palette } = reduceColors(image.pixels, colors);
     return encodePng(image.width, image.height, indices, palette);
   };
-  let png = render(width! * height! <= SHARP_AREA ? 2 : 1, 256);
-  if (png.length > MOST_BYTES) png = render(1, 256);
-  return png.length > MOST_BYTES ? render(1, 64) : png;
+  const sharp = encode(render(width! * height! <= SHARP_AREA ? 2 : 1), 256);
+  if (sharp.length <= MOST_BYTES) return sharp;
+  const image = render(1);
+  let png = encode(image, 256);
+  for (const colors of [64, 32]) if (png.length > MOST_BYTES) png = encode(image, colors);
+  return png;
 }

@@ -88,3 +88,26 @@ export function rampLegend(
     label(left + 134, y + 9, ends[1], { fill: themed("muted") }),
   ].join("");
 }
+
+/**
+ * The key of a diverging scale, whose middle is the baseline.
+ * @param ends what stands at its low end, above its middle and at its high end
+ */
+export function divergingLegend(x: number, y: number, name: string, ends: readonly [string, string, string]): string {
+  const left = x + (name.length + ends[0].length) * 6.8 + 16;
+  const ramp = Array.from({ length: 48 }, (_, i) => {
+    const at = (i - 23.5) / 23.5;
+    const fill = themed(at < 0 ? "negative" : "positive");
+    return element("rect", { x: left + i * 4, y, width: 4, height: 10, fill, "fill-opacity": Math.abs(at) });
+  });
+  const muted = { fill: themed("muted") };
+  return [
+    label(x, y + 9, name, muted),
+    label(left - 6, y + 9, ends[0], { ...muted, "text-anchor": "end" }),
+    element("g", { "shape-rendering": "crispEdges" }, ...ramp),
+    element("rect", { x: left, y, width: 192, height: 10, fill: "none", stroke: themed("faint") }),
+    element("path", { d: `M${left + 96} ${y - 3}v16`, stroke: themed("ink") }),
+    label(left + 96, y + 24, ends[1], { ...muted, "font-size": 10, "text-anchor": "middle" }),
+    label(left + 198, y + 9, ends[2], muted),
+  ].join("");
+}

@@ -1,4 +1,5 @@
 export { type AttentionMapData, type AttentionMapOptions, attentionMap } from "./attentionMap.ts";
+export { type CoactivationData, type CoactivationOptions, coactivation, type PairCounts } from "./coactivation.ts";
 export { show } from "./display.ts";
 export { type ExpertFlowData, type ExpertFlowOptions, expertFlow } from "./expertFlow.ts";
 export { type ExpertLoadData, type ExpertLoadOptions, expertLoad } from "./expertLoad.ts";

@@ -1,3 +1,4 @@
+import { themed } from "./colors.ts";
 import { encodePng } from "./png.ts";
 import { element, rectPath } from "./svg.ts";
 
@@ -35,6 +36,20 @@ export function scaleFills(color: string): Fill[] {
 /** The step of {@link scaleFills} for a value; beyond the ends it is clipped. */
 export function scaleStep(value: number, most: number): number {
   return Math.max(0, Math.min(STEPS - 1, Math.round((value / most) * (STEPS - 1))));
+}
+
+/** A diverging scale: full `negative`, over paper in the middle, to full `positive`. */
+export function divergingFills(): Fill[] {
+  return Array.from({ length: 2 * STEPS - 1 }, (_, i) => {
+    const step = i - (STEPS - 1);
+    return { color: themed(step < 0 ? "negative" : "positive"), opacity: Math.abs(step) / (STEPS - 1) };
+  });
+}
+
+/** The step of {@link divergingFills} for a value; beyond −most and most it is clipped. */
+export function divergingStep(value: number, most: number): number {
+  const step = Math.round((value / most) * (STEPS - 1));
+  return STEPS - 1 + Math.max(1 - STEPS, Math.min(STEPS - 1, step));
 }
 
 /**

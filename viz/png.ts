@@ -33,8 +33,8 @@ export function encodePng(width: number, height: number, pixels: Uint8Array, pal
 }
 
 /**
- * Reduces an opaque picture to few colours: the most frequent ones stay, each other takes the nearest of them. Flat
- * colours and text keep their look, and the file shrinks several times.
+ * Reduces an opaque picture to few colours, each other colour taking the nearest of them: half are the most frequent, so
+ * that flat colours and text keep their look, half those that the others miss by most, so that no hue is lost.
  * @param pixels red, green, blue, alpha: [height, width, 4]
  * @param most colours kept, up to 256
  */
@@ -47,18 +47,39 @@ export function reduceColors(pixels: Uint8Array, most = 256): { indices: Uint8Ar
     uses.set(color, (uses.get(color) ?? 0) + 1);
   }
   const byUse = [...uses].sort((a, b) => b[1] - a[1]).map(([color]) => color);
-  const palette = byUse.slice(0, most).map((color) => [color >> 16, (color >> 8) & 255, color & 255, 255]);
-  const place = new Map(byUse.map((color, i) => [color, i < most ? i : nearest(color, palette)]));
+  const kept = byUse.length <= most ? byUse : spread(byUse, most);
+  const palette = kept.map((color) => [...channels(color), 255]);
+  const place = new Map(byUse.map((color) => [color, nearest(color, kept)]));
   return { indices: Uint8Array.from(colors, (color) => place.get(color)!), palette };
 }
 
-function nearest(color: number, palette: readonly number[][]): number {
-  const [r, g, b] = [color >> 16, (color >> 8) & 255, color & 255];
+/** The first half of the colours to keep, and then one by one the colour furthest from all that are kept. */
+function spread(byUse: readonly number[], most: number): number[] {
+  const kept = byUse.slice(0, Math.ceil(most / 2));
+  const gaps = byUse.map((color) => distance(color, kept[nearest(color, kept)]!));
+  while (kept.length < most) {
+    const next = byUse[gaps.indexOf(gaps.reduce((a, b) => Math.max(a, b)))]!;
+    kept.push(next);
+    for (const [i, color] of byUse.entries()) gaps[i] = Math.min(gaps[i]!, distance(color, next));
+  }
+  return kept;
+}
+
+function channels(color: number): [number, number, number] {
+  return [color >> 16, (color >> 8) & 255, color & 255];
+}
+
+function distance(a: number, b: number): number {
+  const [[r, g, b1], [r2, g2, b2]] = [channels(a), channels(b)];
+  return (r - r2) ** 2 + (g - g2) ** 2 + (b1 - b2) ** 2;
+}
+
+function nearest(color: number, palette: readonly number[]): number {
   let best = 0;
   let least = Infinity;
-  for (const [i, [pr, pg, pb]] of palette.entries()) {
-    const distance = (r - pr!) ** 2 + (g - pg!) ** 2 + (b - pb!) ** 2;
-    if (distance < least) [best, least] = [i, distance];
+  for (const [i, other] of palette.entries()) {
+    const far = distance(color, other);
+    if (far < least) [best, least] = [i, far];
   }
   return best;
 }

@@ -74,7 +74,7 @@ function checkTrace(where: string, trace: RoutingTrace): void {
  * @throws RangeError for a layer that was not traced
  */
 export function layerRow(where: string, layers: readonly number[], layer: number | undefined): number {
-  const row = layer === undefined ? 0 : layers.indexOf(layer);
-  if (row < 0) throw new RangeError(`${where}: layer must be one of ${listed(layers)}, got ${layer}`);
+  const row = layers.indexOf(layer ?? layers[0] ?? Number.NaN);
+  if (row < 0) throw new RangeError(`${where}: layer must be one of ${listed(layers) || "no layers"}, got ${layer}`);
   return row;
 }

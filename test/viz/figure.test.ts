@@ -5,9 +5,11 @@ import { inspect } from "node:util";
 // @ts-expect-error: the package ships no types
 import sanitize from "sanitize-html";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { coactivation as countTogether } from "../../lib/metrics/coactivation.ts";
 import { loadPerExpert } from "../../lib/metrics/load.ts";
 import {
   attentionMap,
+  coactivation,
   expertFlow,
   expertLoad,
   type Figure,
@@ -24,6 +26,7 @@ const VIEWS: Record<string, () => Figure> = {
   textActivations: () => textActivations(ACTIVATIONS),
   expertLoad: () => expertLoad(loadPerExpert(SMALL)),
   expertFlow: () => expertFlow(SMALL),
+  coactivation: () => coactivation(countTogether(SMALL)),
 };
 const names = Object.keys(VIEWS);
 
@@ -60,6 +63,7 @@ const LARGEST: Record<string, () => Figure> = {
   },
   "expertLoad, 16 layers of 64": () => expertLoad(loadPerExpert(largeTrace(100, 64, 8, 16))),
   "expertLoad, 7 layers of 512": () => expertLoad(loadPerExpert(largeTrace(100, 512, 8, 7))),
+  "coactivation, 128 experts": () => coactivation(countTogether(largeTrace(2000, 128, 8, 1))),
   "expertFlow, 8 layers of 16": () => expertFlow(largeTrace(500, 16, 4, 8)),
   "expertFlow, 4 layers of 64": () => expertFlow(largeTrace(500, 64, 8, 4)),
   "expertFlow, 2 layers of 128": () => expertFlow(largeTrace(500, 128, 8, 2)),

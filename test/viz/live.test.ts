@@ -3,9 +3,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Browser, type BrowserContextOptions, chromium, type Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { coactivation as countTogether } from "../../lib/metrics/coactivation.ts";
 import { loadPerExpert } from "../../lib/metrics/load.ts";
 import {
   attentionMap,
+  coactivation,
   expertFlow,
   expertLoad,
   type Figure,
@@ -101,6 +103,12 @@ const FIGURES: Record<string, { figure: () => Figure; x: number; y: number; says
     x: 85,
     y: 150,
     says: "layer 0, expert 0 load 62.5 % uniform 25.0 % to 1 34.9 %, 1.0 × as expected to 2 25.0 %, 1.0 × as expected",
+  },
+  coactivation: {
+    figure: () => coactivation(countTogether(SMALL)),
+    x: 135,
+    y: 127,
+    says: "experts 0 and 2 tokens that use both 1 = 33.3 % expected for these loads 1 = 33.3 %",
   },
 };
 

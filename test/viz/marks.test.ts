@@ -1,7 +1,15 @@
 import { Resvg } from "@resvg/resvg-js";
 import { describe, expect, test } from "vitest";
 import { inTheme, themed } from "../../viz/colors.ts";
-import { drawMarks, type Fill, type Mark, scaleFills, scaleStep } from "../../viz/marks.ts";
+import {
+  divergingFills,
+  divergingStep,
+  drawMarks,
+  type Fill,
+  type Mark,
+  scaleFills,
+  scaleStep,
+} from "../../viz/marks.ts";
 
 const MARKS: Mark[] = [
   { x: 2, y: 3, width: 4, height: 5, fill: 0 },
@@ -45,4 +53,15 @@ test("a scale runs from nothing to full colour and clips beyond", () => {
   const opacity = (value: number): number => fills[scaleStep(value, 2)]!.opacity;
   expect([0, 2, 5, -1].map(opacity)).toEqual([0, 1, 1, 0]);
   expect(opacity(1)).toBeCloseTo(0.5, 1);
+});
+
+test("a diverging scale is paper in the middle, full at both ends and clips beyond", () => {
+  const fills = divergingFills();
+  const fill = (value: number): Fill => fills[divergingStep(value, 2)]!;
+  expect([-2, 2, -Infinity, 9].map((value) => fill(value).opacity)).toEqual([1, 1, 1, 1]);
+  expect([-2, -0.1, 0.1, 2].map((value) => fill(value).color)).toEqual(
+    ["negative", "negative", "positive", "positive"].map((role) => themed(role as "negative")),
+  );
+  expect(fill(0).opacity).toBe(0);
+  expect(fill(-1).opacity).toBeCloseTo(fill(1).opacity, 9);
 });

@@ -44,11 +44,20 @@ describe("reduceColors", () => {
     for (let i = 0; i < 256; i++) expect(palette[indices[i]!]).toEqual([i, 7, 7, 255]);
   });
 
-  test("gives a rare colour its nearest frequent one", () => {
-    const pixels: number[] = [];
-    for (let i = 0; i < 256; i++) for (let twice = 0; twice < 2; twice++) pixels.push(i, 0, 0, 255);
-    pixels.push(100, 3, 0, 255);
-    const { indices, palette } = reduceColors(Uint8Array.from(pixels));
-    expect(palette[indices.at(-1)!]).toEqual([100, 0, 0, 255]);
+  test("keeps the frequent colours and the hue that they miss by most; a near one takes its nearest", () => {
+    const uses: [count: number, ...color: number[]][] = [
+      [100, 0, 0, 0],
+      [90, 255, 255, 255],
+      [2, 10, 0, 0],
+      [1, 0, 0, 255],
+    ];
+    const pixels = uses.flatMap(([n, ...color]) => Array.from({ length: n }, () => [...color, 255]).flat());
+    const { indices, palette } = reduceColors(Uint8Array.from(pixels), 3);
+    expect(palette).toEqual([
+      [0, 0, 0, 255],
+      [255, 255, 255, 255],
+      [0, 0, 255, 255],
+    ]);
+    expect([...indices.subarray(-3)]).toEqual([0, 0, 2]);
   });
 });

@@ -1,5 +1,6 @@
 import type { Live } from "../contract.ts";
 import { attentionMap } from "./attentionMap.ts";
+import { coactivation } from "./coactivation.ts";
 import { expertFlow } from "./expertFlow.ts";
 import { expertLoad } from "./expertLoad.ts";
 import { routerHeatmap } from "./routerHeatmap.ts";
@@ -14,6 +15,7 @@ const VIEWS: { [Name in Live["view"]]: (live: Extract<Live, { view: Name }>) => 
   textActivations,
   expertLoad,
   expertFlow,
+  coactivation,
 };
 
 /** Brings a figure's picture to life. The picture goes only when its successor stands. */
