@@ -4,7 +4,7 @@ import { choices } from "./choices.ts";
 import { jensenShannon } from "./jensenShannon.ts";
 import { checkLabels, type Labels } from "./labels.ts";
 import { shuffle } from "./random.ts";
-import { groupCounts, resample, type Units, unitsOf } from "./units.ts";
+import { groupCounts, resampler, type Units, unitsOf } from "./units.ts";
 
 /** How differently groups of tokens use the experts of one layer. */
 export interface Specialization extends Measure {
@@ -61,9 +61,10 @@ export function specialization(
     const counts = countsOf(units.group);
     const value = jensenShannon(counts, weights);
     const chance = shuffledChance(units, (group) => jensenShannon(countsOf(group), weights), options(2 * row));
+    const resample = resampler(units, nGroups);
     const { again } = simulate(
       "simulated",
-      (uniform) => ({ again: jensenShannon(countsOf(units.group, resample(units, nGroups, uniform)), weights) }),
+      (uniform) => ({ again: jensenShannon(countsOf(units.group, resample(uniform)), weights) }),
       options(2 * row + 1),
     );
     return {

@@ -79,18 +79,31 @@ export function groupCounts(
   nExperts: number,
   picked?: Int32Array,
 ): Float64Array[] {
-  const sums = Array.from({ length: nGroups }, () => new Float64Array(nExperts));
+  const sums = new Float64Array(nGroups * nExperts);
   for (let i = 0; i < group.length; i++) {
     const unit = picked === undefined ? i : picked[i]!;
-    const sum = sums[group[unit]!]!;
-    for (let cell = offsets[unit]!; cell < offsets[unit + 1]!; cell++) sum[experts[cell]!]! += counts[cell]!;
+    const row = group[unit]! * nExperts;
+    for (let cell = offsets[unit]!; cell < offsets[unit + 1]!; cell++) sums[row + experts[cell]!]! += counts[cell]!;
   }
-  return sums;
+  return Array.from({ length: nGroups }, (_, g) => sums.subarray(g * nExperts, (g + 1) * nExperts));
 }
 
-/** As many units of each group as it has, drawn with replacement: [n_units]. */
-export function resample({ group }: Units, nGroups: number, uniform: Uniform): Int32Array {
-  const members = Array.from({ length: nGroups }, (): number[] => []);
-  for (const [unit, label] of group.entries()) members[label]!.push(unit);
-  return Int32Array.from(members.flatMap((units) => units.map(() => units[Math.floor(uniform() * units.length)]!)));
+/**
+ * A way to draw as many units of each group as it has, with replacement: [n_units].
+ * @returns a function that draws anew each time into the same array
+ */
+export function resampler({ group }: Units, nGroups: number): (uniform: Uniform) => Int32Array {
+  const byGroup = Int32Array.from(group, (_, unit) => unit).sort((a, b) => group[a]! - group[b]! || a - b);
+  const starts = Int32Array.from({ length: nGroups + 1 }, (_, g) => {
+    const at = byGroup.findIndex((unit) => group[unit]! >= g);
+    return at < 0 ? byGroup.length : at;
+  });
+  const picked = new Int32Array(group.length);
+  return (uniform) => {
+    for (let g = 0; g < nGroups; g++) {
+      const [start, end] = [starts[g]!, starts[g + 1]!];
+      for (let i = start; i < end; i++) picked[i] = byGroup[start + Math.floor(uniform() * (end - start))]!;
+    }
+    return picked;
+  };
 }
