@@ -21,3 +21,6 @@ export function memorySource(name: string, bytes: Uint8Array): ByteSource {
     close: async () => {},
   };
 }
+
+/** Where the bytes of a file go, in order; it keeps none of them. */
+export type ByteSink = (bytes: Uint8Array) => Promise<void>;

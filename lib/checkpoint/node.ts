@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { type FileHandle, open, readdir, rename, rm, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { CheckpointError, listed, shown } from "../errors.ts";
-import type { ByteSource } from "./bytes.ts";
+import type { ByteSink, ByteSource } from "./bytes.ts";
 import { type Checkpoint, openCheckpoint } from "./checkpoint.ts";
 import { readIndex } from "./safetensors.ts";
 import { encodeSafetensors, type TensorData } from "./write.ts";
@@ -122,10 +122,37 @@ export async function removeUnfinished(path: string): Promise<void> {
 }
 
 /**
- * Writes a safetensors file whole or not at all: under a temporary name beside it, then renamed over it. After any
- * failure the former file is as it was and the temporary one is gone.
+ * Writes a file whole or not at all: under a temporary name beside it, then renamed over it. After any failure the former
+ * file is as it was and the temporary one is gone.
+ * @param write hands the bytes to the sink
  * @throws CheckpointError where the file cannot be written, or something else than a file is there (renaming over
- * /dev/null would take it from everybody); and what {@link encodeSafetensors} throws
+ * /dev/null would take it from everybody); and what `write` throws
+ */
+export async function writeWhole(path: string, write: (sink: ByteSink) => Promise<void>): Promise<void> {
+  const temporary = join(dirname(path), `${unfinished(path)}${randomUUID()}.tmp`);
+  const orRefuse = async <T>(action: Promise<T>): Promise<T> =>
+    action.catch((cause: unknown) => {
+      throw refused(path, "must be writable", cause);
+    });
+  const there = await stat(path).catch(() => null);
+  if (there !== null && !there.isFile())
+    throw refused(path, "must be writable", new Error("something else than a file"));
+  const handle = await orRefuse(open(temporary, "wx"));
+  try {
+    await write((bytes) => orRefuse(handle.writeFile(bytes)));
+    await orRefuse(handle.sync());
+    await orRefuse(handle.close());
+    await orRefuse(rename(temporary, path));
+  } catch (error) {
+    await handle.close().catch(() => {}); // what failed first is what to report
+    await rm(temporary, { force: true }).catch(() => {});
+    throw error;
+  }
+}
+
+/**
+ * Writes a safetensors file, whole or not at all.
+ * @throws what {@link writeWhole} and {@link encodeSafetensors} throw
  */
 export async function writeSafetensors(
   path: string,
@@ -133,20 +160,7 @@ export async function writeSafetensors(
   { metadata = {} }: { metadata?: Readonly<Record<string, string>> } = {},
 ): Promise<void> {
   const pieces = encodeSafetensors(tensors, metadata);
-  const temporary = join(dirname(path), `${unfinished(path)}${randomUUID()}.tmp`);
-  try {
-    const there = await stat(path).catch(() => null);
-    if (there !== null && !there.isFile()) throw new Error("something else than a file");
-    const handle = await open(temporary, "wx");
-    try {
-      for (const piece of pieces) await handle.writeFile(piece);
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
-    await rename(temporary, path);
-  } catch (cause) {
-    await rm(temporary, { force: true }).catch(() => {}); // what failed first is what to report
-    throw refused(path, "must be writable", cause);
-  }
+  await writeWhole(path, async (sink) => {
+    for (const piece of pieces) await sink(piece);
+  });
 }

@@ -1,10 +1,9 @@
 import { readFile } from "node:fs/promises";
-import { refused } from "../checkpoint/node.ts";
+import { refused, writeWhole } from "../checkpoint/node.ts";
 import { ConfigError } from "../errors.ts";
 import { writeCounts } from "../trace/countsFile.ts";
 import { importRouting } from "../trace/import.ts";
 import type { Imported, ImportOptions } from "../trace/imported.ts";
-import { writeWhole } from "../trace/node.ts";
 import { TraceWriter } from "../trace/traceWriter.ts";
 import { type Command, parse, UsageError, wholeNumber } from "./command.ts";
 import { progressLine } from "./progress.ts";

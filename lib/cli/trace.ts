@@ -1,9 +1,9 @@
 import { mkdir, readFile } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { loadModel, loadTokenizer, readConfig } from "../checkpoint/folder.ts";
+import { writeWhole } from "../checkpoint/node.ts";
 import { CheckpointError } from "../errors.ts";
 import { routingTrace } from "../trace/capture.ts";
-import { writeWhole } from "../trace/node.ts";
 import { TraceWriter } from "../trace/traceWriter.ts";
 import { type Command, parse, UsageError, wholeNumber } from "./command.ts";
 import { clock } from "./format.ts";

@@ -1,7 +1,7 @@
-import type { ByteSource } from "../checkpoint/bytes.ts";
+import type { ByteSink, ByteSource } from "../checkpoint/bytes.ts";
 import { CheckpointError, shown } from "../errors.ts";
 import type { ExpertCounts } from "./counts.ts";
-import { type ByteSink, openParquet, ParquetStream } from "./parquet.ts";
+import { openParquet, ParquetStream } from "./parquet.ts";
 
 /** Writes counts as Parquet: one row per layer and expert, with the columns `layer`, `expert` and `count`. */
 export async function writeCounts(sink: ByteSink, { counts, ...head }: ExpertCounts): Promise<void> {

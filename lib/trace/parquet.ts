@@ -2,11 +2,8 @@
 import { type FileMetaData, parquetMetadataAsync, parquetRead } from "hyparquet";
 // oxlint-disable-next-line no-restricted-imports -- likewise
 import { ByteWriter, ParquetWriter } from "hyparquet-writer";
-import type { ByteSource } from "../checkpoint/bytes.ts";
+import type { ByteSink, ByteSource } from "../checkpoint/bytes.ts";
 import { CheckpointError, shown } from "../errors.ts";
-
-/** Where the bytes of a file go, in order; it keeps none of them. */
-export type ByteSink = (bytes: Uint8Array) => Promise<void>;
 
 /** How each of our column types is stored; no value may be missing. */
 const TYPES = {

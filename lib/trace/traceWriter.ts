@@ -1,4 +1,5 @@
-import { type ByteSink, type Column, ParquetStream } from "./parquet.ts";
+import type { ByteSink } from "../checkpoint/bytes.ts";
+import { type Column, ParquetStream } from "./parquet.ts";
 import { PHASES, type RoutingTrace } from "./record.ts";
 import { joinTraces, positionsOf, sequenceOfTokens, sequencesOf } from "./sequences.ts";
 

@@ -2,7 +2,8 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { loadTrace, saveTrace, writeWhole } from "../../../lib/trace/node.ts";
+import { writeWhole } from "../../../lib/checkpoint/node.ts";
+import { loadTrace, saveTrace } from "../../../lib/trace/node.ts";
 import { failure, fullTrace } from "./traces.ts";
 
 let folder = "";
