@@ -136,6 +136,20 @@ export interface CoactivationLive extends LiveBase {
   colors: readonly string[] | null;
 }
 
+export interface DomainSpecializationLive extends LiveBase {
+  view: "domainSpecialization";
+  domains: string[];
+  /** [n_domains] */
+  nTokens: number[];
+  nExperts: number;
+  /** Shares of assignments, and the bounds of shuffled ones: [n_domains, n_experts]; pooled: [n_experts]. */
+  share: Packed;
+  pooled: Packed;
+  low: Packed;
+  high: Packed;
+  colors: readonly string[] | null;
+}
+
 export type Live =
   | RoutingGridLive
   | RouterHeatmapLive
@@ -143,4 +157,5 @@ export type Live =
   | TextActivationsLive
   | ExpertLoadLive
   | ExpertFlowLive
-  | CoactivationLive;
+  | CoactivationLive
+  | DomainSpecializationLive;

@@ -1,6 +1,11 @@
 export { type AttentionMapData, type AttentionMapOptions, attentionMap } from "./attentionMap.ts";
 export { type CoactivationData, type CoactivationOptions, coactivation, type PairCounts } from "./coactivation.ts";
 export { show } from "./display.ts";
+export {
+  type DomainSpecializationData,
+  type DomainSpecializationOptions,
+  domainSpecialization,
+} from "./domainSpecialization.ts";
 export { type ExpertFlowData, type ExpertFlowOptions, expertFlow } from "./expertFlow.ts";
 export { type ExpertLoadData, type ExpertLoadOptions, expertLoad } from "./expertLoad.ts";
 export { Figure, type MimeBundle, type SaveOptions } from "./figure.ts";

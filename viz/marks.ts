@@ -48,8 +48,8 @@ export function divergingFills(): Fill[] {
 
 /** The step of {@link divergingFills} for a value; beyond −most and most it is clipped. */
 export function divergingStep(value: number, most: number): number {
-  const step = Math.round((value / most) * (STEPS - 1));
-  return STEPS - 1 + Math.max(1 - STEPS, Math.min(STEPS - 1, step));
+  const step = Math.min(STEPS - 1, Math.round((Math.abs(value) / most) * (STEPS - 1)));
+  return STEPS - 1 + (value < 0 ? -step : step);
 }
 
 /**

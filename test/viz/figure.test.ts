@@ -6,10 +6,12 @@ import { inspect } from "node:util";
 import sanitize from "sanitize-html";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { coactivation as countTogether } from "../../lib/metrics/coactivation.ts";
+import { windowLabels } from "../../lib/metrics/labels.ts";
 import { loadPerExpert } from "../../lib/metrics/load.ts";
 import {
   attentionMap,
   coactivation,
+  domainSpecialization,
   expertFlow,
   expertLoad,
   type Figure,
@@ -17,7 +19,7 @@ import {
   routingGrid,
   textActivations,
 } from "../../viz/index.ts";
-import { ACTIVATIONS, ATTENTION, largeTrace, piece, SMALL, seeded } from "./samples.ts";
+import { ACTIVATIONS, ATTENTION, largeTrace, piece, SMALL, seeded, TWO_KINDS } from "./samples.ts";
 
 const VIEWS: Record<string, () => Figure> = {
   routingGrid: () => routingGrid(SMALL),
@@ -27,6 +29,7 @@ const VIEWS: Record<string, () => Figure> = {
   expertLoad: () => expertLoad(loadPerExpert(SMALL)),
   expertFlow: () => expertFlow(SMALL),
   coactivation: () => coactivation(countTogether(SMALL)),
+  domainSpecialization: () => domainSpecialization(TWO_KINDS, { draws: 20 }),
 };
 const names = Object.keys(VIEWS);
 
@@ -64,6 +67,10 @@ const LARGEST: Record<string, () => Figure> = {
   "expertLoad, 16 layers of 64": () => expertLoad(loadPerExpert(largeTrace(100, 64, 8, 16))),
   "expertLoad, 7 layers of 512": () => expertLoad(loadPerExpert(largeTrace(100, 512, 8, 7))),
   "coactivation, 128 experts": () => coactivation(countTogether(largeTrace(2000, 128, 8, 1))),
+  "domainSpecialization, 8 kinds by 128 experts": () => {
+    const trace = largeTrace(800, 128, 8, 1);
+    return domainSpecialization(trace, { labels: windowLabels(trace, 100), draws: 20 });
+  },
   "expertFlow, 8 layers of 16": () => expertFlow(largeTrace(500, 16, 4, 8)),
   "expertFlow, 4 layers of 64": () => expertFlow(largeTrace(500, 64, 8, 4)),
   "expertFlow, 2 layers of 128": () => expertFlow(largeTrace(500, 128, 8, 2)),

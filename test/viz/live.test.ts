@@ -8,6 +8,7 @@ import { loadPerExpert } from "../../lib/metrics/load.ts";
 import {
   attentionMap,
   coactivation,
+  domainSpecialization,
   expertFlow,
   expertLoad,
   type Figure,
@@ -15,7 +16,7 @@ import {
   routingGrid,
   textActivations,
 } from "../../viz/index.ts";
-import { ACTIVATIONS, ATTENTION, largeTrace, piece, SMALL } from "./samples.ts";
+import { ACTIVATIONS, ATTENTION, largeTrace, piece, SMALL, TWO_KINDS } from "./samples.ts";
 
 let browser: Browser;
 
@@ -103,6 +104,12 @@ const FIGURES: Record<string, { figure: () => Figure; x: number; y: number; says
     x: 85,
     y: 150,
     says: "layer 0, expert 0 load 62.5 % uniform 25.0 % to 1 34.9 %, 1.0 × as expected to 2 25.0 %, 1.0 × as expected",
+  },
+  domainSpecialization: {
+    figure: () => domainSpecialization(TWO_KINDS, { draws: 200 }),
+    x: 80,
+    y: 140,
+    says: "prose, expert 0 share of assignments 50.0 % pooled 25.0 %, ratio 2.0 × above shuffled labels",
   },
   coactivation: {
     figure: () => coactivation(countTogether(SMALL)),

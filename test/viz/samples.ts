@@ -118,3 +118,16 @@ export function largeTrace(nTokens: number, nExperts: number, topK: number, nLay
     rankOrdered: true,
   };
 }
+
+/** Twelve texts of two tokens: prose takes experts 0 and 1, code 3 and 1. */
+export const TWO_KINDS: RoutingTrace = {
+  ...SMALL,
+  layers: [4],
+  tokenIds: new Int32Array(24),
+  pieces: Array.from({ length: 24 }, () => piece(" the")),
+  sequenceOffsets: Int32Array.from({ length: 13 }, (_, s) => 2 * s),
+  expertIndices: Uint16Array.from({ length: 48 }, (_, i) => (i % 2 === 1 ? 1 : i < 24 ? 0 : 3)),
+  expertWeights: null,
+  routerProbs: null,
+  domains: Array.from({ length: 12 }, (_, s) => (s < 6 ? "prose" : "code")),
+};

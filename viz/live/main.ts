@@ -1,6 +1,7 @@
 import type { Live } from "../contract.ts";
 import { attentionMap } from "./attentionMap.ts";
 import { coactivation } from "./coactivation.ts";
+import { domainSpecialization } from "./domainSpecialization.ts";
 import { expertFlow } from "./expertFlow.ts";
 import { expertLoad } from "./expertLoad.ts";
 import { routerHeatmap } from "./routerHeatmap.ts";
@@ -16,6 +17,7 @@ const VIEWS: { [Name in Live["view"]]: (live: Extract<Live, { view: Name }>) => 
   expertLoad,
   expertFlow,
   coactivation,
+  domainSpecialization,
 };
 
 /** Brings a figure's picture to life. The picture goes only when its successor stands. */
