@@ -30,7 +30,7 @@ const [LEAST_CHUNK_BYTES, MOST_CHUNK_BYTES, MANY_CHUNKS] = [1 << 17, 1 << 20, 51
 /** With this many tasks there are at most 512 + 256 chunks, which a ticket can count. */
 export const MOST_TASKS = 256;
 
-/** Two cores read memory faster than one by a third; beyond four there is little to gain. */
+/** Two cores read memory faster than one by a third; more than four were never tried. */
 const MAX_THREADS = 4;
 
 /**

@@ -13,9 +13,8 @@ interface Head {
  * that scores and their mixtures are both scalar products along rows.
  */
 export class Sequence {
-  /** Tokens that every layer holds. */
-  length = 0;
   readonly #config: ModelConfig;
+  #length = 0;
   #capacity = 0;
   #dots!: Dots;
   /** [n_layers · n_kv_heads] */
@@ -28,6 +27,11 @@ export class Sequence {
   constructor(config: ModelConfig, tokens: number) {
     this.#config = config;
     this.#grow(tokens);
+  }
+
+  /** Tokens that every layer holds. */
+  get length(): number {
+    return this.#length;
   }
 
   /** Moves to a memory with room for so many tokens. */
@@ -68,11 +72,11 @@ export class Sequence {
   append(layer: number, keys: Float32Array, values: Float32Array): void {
     const { nKvHeads, dHead, nCtx } = this.#config;
     const tokens = keys.length / (nKvHeads * dHead);
-    const needed = this.length + tokens;
+    const needed = this.#length + tokens;
     if (needed > this.#capacity) this.#grow(Math.max(needed, Math.min(2 * this.#capacity, nCtx)));
     for (let h = 0, from = 0; h < nKvHeads; h++) {
       const head = this.#heads[layer * nKvHeads + h]!;
-      for (let t = this.length; t < needed; t++)
+      for (let t = this.#length; t < needed; t++)
         for (let d = 0; d < dHead; d++, from++) {
           head.keys[t * padded(dHead) + d] = keys[from]!;
           head.values[d * this.#capacity + t] = values[from]!;
@@ -82,7 +86,7 @@ export class Sequence {
 
   /** Counts tokens that every layer was given. */
   advance(tokens: number): void {
-    this.length += tokens;
+    this.#length += tokens;
   }
 
   /**
@@ -94,7 +98,7 @@ export class Sequence {
     const { nHeads, nKvHeads, dHead, attentionScale = dHead ** -0.5, attentionSoftcap } = this.#config;
     const [query, scores, mixture] = [this.#query, this.#scores, this.#mixture];
     const [width, stride] = [4 * padded(dHead), 4 * this.#capacity];
-    const kPos = this.length + 1;
+    const kPos = this.#length + 1;
     for (let h = 0; h < nHeads; h++) {
       const { keys, values } = this.#heads[layer * nKvHeads + Math.floor(h / (nHeads / nKvHeads))]!;
       for (let d = 0; d < dHead; d++) query[d] = queries[h * dHead + d]! * attentionScale;
@@ -111,11 +115,11 @@ export class Sequence {
   /** All keys and values of a layer, each [n_kv_heads, length, d_head]. */
   read(layer: number): { keys: Float32Array; values: Float32Array } {
     const { nKvHeads, dHead } = this.#config;
-    const keys = new Float32Array(nKvHeads * this.length * dHead);
+    const keys = new Float32Array(nKvHeads * this.#length * dHead);
     const values = new Float32Array(keys.length);
     for (let h = 0, to = 0; h < nKvHeads; h++) {
       const head = this.#heads[layer * nKvHeads + h]!;
-      for (let t = 0; t < this.length; t++)
+      for (let t = 0; t < this.#length; t++)
         for (let d = 0; d < dHead; d++, to++) {
           keys[to] = head.keys[t * padded(dHead) + d]!;
           values[to] = head.values[d * this.#capacity + t]!;
