@@ -24,7 +24,7 @@ export interface CacheHitRate {
   };
 }
 
-export interface CacheOptions extends SimulationOptions {
+export interface CacheHitRateOptions extends SimulationOptions {
   /** Experts that the cache of a layer holds. */
   capacity: number;
   policy?: CachePolicy;
@@ -40,7 +40,7 @@ export interface CacheOptions extends SimulationOptions {
  */
 export function cacheHitRate(
   trace: RoutingTrace,
-  { capacity, policy = "lru", draws = 20, ...simulation }: CacheOptions,
+  { capacity, policy = "lru", draws = 20, ...simulation }: CacheHitRateOptions,
 ): CacheHitRate[] {
   oneOf("cacheHitRate", "policy", policy, ["lru", "lfu", "belady"]);
   const { nExperts, topK } = trace;
