@@ -150,6 +150,23 @@ export interface DomainSpecializationLive extends LiveBase {
   colors: readonly string[] | null;
 }
 
+export interface TrainingCurvesLive extends LiveBase {
+  view: "trainingCurves";
+  /** First and last step behind each point: [n_points]. */
+  first: number[];
+  last: number[];
+  panels: {
+    name: string;
+    baseline: { value: number; name: string } | null;
+    /** The layer of each line, or null where the quantity has no layers. */
+    layers: (number | null)[];
+    /** [n_lines, n_points]; NaN where nothing was measured. */
+    mean: Packed;
+    low: Packed;
+    high: Packed;
+  }[];
+}
+
 export type Live =
   | RoutingGridLive
   | RouterHeatmapLive
@@ -158,4 +175,5 @@ export type Live =
   | ExpertLoadLive
   | ExpertFlowLive
   | CoactivationLive
-  | DomainSpecializationLive;
+  | DomainSpecializationLive
+  | TrainingCurvesLive;

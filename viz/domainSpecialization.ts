@@ -146,7 +146,7 @@ function gather(trace: RoutingTrace, options: DomainSpecializationOptions): Doma
   ) as Record<string, Chance>;
   const cell = (i: number): Chance => chances[`${Math.floor(i / nExperts)} ${i % nExperts}`]!;
   const share = Float64Array.from(counts.flatMap((group) => [...shareOf(group)]));
-  const sizeOf = (of: Int32Array, domain: number): number => of.reduce((n, label) => n + Number(label === domain), 0);
+  const sizeOf = (of: Int32Array, domain: number): number => of.reduce((n, group) => n + Number(group === domain), 0);
   return {
     layer,
     nExperts,
@@ -268,7 +268,7 @@ function panel(data: DomainSpecializationData, { blocks, least, most }: Layout, 
       stroke: themed("muted"),
       "stroke-width": 0.8,
     }),
-    experts(blocks[d]!, nExperts),
+    expertNumbers(blocks[d]!, nExperts),
   ].join("");
 }
 
@@ -287,7 +287,7 @@ function axis({ x, width, columns }: Block, down: (value: number) => number, lea
   );
 }
 
-function experts({ x, y, width, columns }: Block, nExperts: number): string {
+function expertNumbers({ x, y, width, columns }: Block, nExperts: number): string {
   const every = [1, 2, 4, 8, 16, 32].find((step) => step * width >= 16) ?? 64;
   const shown = Array.from({ length: Math.ceil(columns / every) }, (_, i) => i * every);
   const swatch = (e: number): string =>

@@ -11,4 +11,12 @@ export { type ExpertLoadData, type ExpertLoadOptions, expertLoad } from "./exper
 export { Figure, type MimeBundle, type SaveOptions } from "./figure.ts";
 export { type RouterHeatmapData, type RouterHeatmapOptions, routerHeatmap } from "./routerHeatmap.ts";
 export { type RoutingGridData, type RoutingGridOptions, routingGrid } from "./routingGrid.ts";
+export { type RunRecord, type RunSize, runCurves } from "./runCurves.ts";
 export { type TextActivationsData, type TextActivationsOptions, textActivations } from "./textActivations.ts";
+export {
+  type Curve,
+  type TrainingCurvesData,
+  type TrainingCurvesOptions,
+  type TrainingHistory,
+  trainingCurves,
+} from "./trainingCurves.ts";

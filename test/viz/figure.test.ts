@@ -18,8 +18,9 @@ import {
   routerHeatmap,
   routingGrid,
   textActivations,
+  trainingCurves,
 } from "../../viz/index.ts";
-import { ACTIVATIONS, ATTENTION, largeTrace, piece, SMALL, seeded, TWO_KINDS } from "./samples.ts";
+import { ACTIVATIONS, ATTENTION, HISTORY, largeTrace, piece, SMALL, seeded, TWO_KINDS } from "./samples.ts";
 
 const VIEWS: Record<string, () => Figure> = {
   routingGrid: () => routingGrid(SMALL),
@@ -28,6 +29,7 @@ const VIEWS: Record<string, () => Figure> = {
   textActivations: () => textActivations(ACTIVATIONS),
   expertLoad: () => expertLoad(loadPerExpert(SMALL)),
   expertFlow: () => expertFlow(SMALL),
+  trainingCurves: () => trainingCurves(HISTORY),
   coactivation: () => coactivation(countTogether(SMALL)),
   domainSpecialization: () => domainSpecialization(TWO_KINDS, { draws: 20 }),
 };
@@ -70,6 +72,19 @@ const LARGEST: Record<string, () => Figure> = {
   "domainSpecialization, 8 kinds by 128 experts": () => {
     const trace = largeTrace(800, 128, 8, 1);
     return domainSpecialization(trace, { labels: windowLabels(trace, 100), draws: 20 });
+  },
+  "trainingCurves, 4 panels of 40 layers": () => {
+    const random = seeded(4);
+    const steps = Array.from({ length: 2000 }, (_, i) => i);
+    const values = Array.from({ length: 40 }, () => steps.map(random));
+    const curves = ["loss", "load", "entropy", "saturation"].map((name) => ({ name, values }));
+    return trainingCurves({ steps, curves });
+  },
+  "trainingCurves, 8 panels at 100 uneven steps": () => {
+    const random = seeded(4);
+    const steps = Array.from({ length: 100 }, (_, i) => i ** 2 + 1);
+    const curves = Array.from({ length: 8 }, (_, i) => ({ name: `quantity ${i}`, values: steps.map(random) }));
+    return trainingCurves({ steps, curves }, { logSteps: true });
   },
   "expertFlow, 8 layers of 16": () => expertFlow(largeTrace(500, 16, 4, 8)),
   "expertFlow, 4 layers of 64": () => expertFlow(largeTrace(500, 64, 8, 4)),

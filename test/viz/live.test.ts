@@ -15,8 +15,9 @@ import {
   routerHeatmap,
   routingGrid,
   textActivations,
+  trainingCurves,
 } from "../../viz/index.ts";
-import { ACTIVATIONS, ATTENTION, largeTrace, piece, SMALL, TWO_KINDS } from "./samples.ts";
+import { ACTIVATIONS, ATTENTION, HISTORY, largeTrace, piece, SMALL, TWO_KINDS } from "./samples.ts";
 
 let browser: Browser;
 
@@ -104,6 +105,12 @@ const FIGURES: Record<string, { figure: () => Figure; x: number; y: number; says
     x: 85,
     y: 150,
     says: "layer 0, expert 0 load 62.5 % uniform 25.0 % to 1 34.9 %, 1.0 × as expected to 2 25.0 %, 1.0 × as expected",
+  },
+  trainingCurves: {
+    figure: () => trainingCurves(HISTORY, { logSteps: true }),
+    x: 670,
+    y: 150,
+    says: "MaxVio, step 100 layer 0 0.25 layer 3 0.75 even load 0",
   },
   domainSpecialization: {
     figure: () => domainSpecialization(TWO_KINDS, { draws: 200 }),

@@ -1,4 +1,5 @@
 import type { AttentionTrace, ExpertActivations, RoutingTrace, TokenPiece } from "../../lib/trace/record.ts";
+import type { TrainingHistory } from "../../viz/trainingCurves.ts";
 
 /** A token whose bytes are whole characters. */
 export function piece(text: string, special = false): TokenPiece {
@@ -130,4 +131,21 @@ export const TWO_KINDS: RoutingTrace = {
   expertWeights: null,
   routerProbs: null,
   domains: Array.from({ length: 12 }, (_, s) => (s < 6 ? "prose" : "code")),
+};
+
+/** Four steps of a run with two layers; one load was not measured. */
+export const HISTORY: TrainingHistory = {
+  steps: [1, 10, 100, 1000],
+  layers: [0, 3],
+  curves: [
+    { name: "cross-entropy, nats", values: [8, 6, 4, 2], baseline: { value: 8.3, name: "uniform guess" } },
+    {
+      name: "MaxVio",
+      values: [
+        [0.5, Number.NaN, 0.25, 0.125],
+        [1, Number.NaN, 0.75, 0.5],
+      ],
+      baseline: { value: 0, name: "even load" },
+    },
+  ],
 };

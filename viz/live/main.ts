@@ -8,6 +8,7 @@ import { routerHeatmap } from "./routerHeatmap.ts";
 import { routingGrid } from "./routingGrid.ts";
 import { stage, type View } from "./stage.ts";
 import { textActivations } from "./textActivations.ts";
+import { trainingCurves } from "./trainingCurves.ts";
 
 const VIEWS: { [Name in Live["view"]]: (live: Extract<Live, { view: Name }>) => View } = {
   routingGrid,
@@ -18,6 +19,7 @@ const VIEWS: { [Name in Live["view"]]: (live: Extract<Live, { view: Name }>) => 
   expertFlow,
   coactivation,
   domainSpecialization,
+  trainingCurves,
 };
 
 /** Brings a figure's picture to life. The picture goes only when its successor stands. */
