@@ -27,4 +27,12 @@ describe("routingDivergence", () => {
     }
     expect(inside).toBeGreaterThanOrEqual(24);
   });
+
+  test("finds experts with a clientele of their own beyond chance", () => {
+    const indices = Array.from({ length: 200 }, (_, t) => 2 * Math.floor(t / 50) + (t % 2));
+    const trace = traceOf({ nExperts: 8, topK: 1, indices });
+    const { value, chance } = routingDivergence(trace, windowLabels(trace, 50))[0]!.mean;
+    expect(value).toBeCloseTo(24 / 28, 12); // of 28 pairs the four within a window share all
+    expect(chance.high).toBeLessThan(0.3);
+  });
 });
