@@ -6,9 +6,10 @@ import { Figure } from "./figure.ts";
 import { percent, probability, quoted } from "./format.ts";
 import { frame, HATCH, MONO, rampLegend, TOP } from "./frame.ts";
 import { tableOf } from "./html.ts";
-import { drawMarks, type Mark, MOST_OUTLINES, scaleFills, scaleStep } from "./marks.ts";
+import { drawMarks, type Mark, MOST_OUTLINES } from "./marks.ts";
 import { checkFinite, maybePositive, maybeWhole, maybeWindow, type WindowOptions, windowText } from "./options.ts";
 import { packReal } from "./pack.ts";
+import { quantile, scaleFills, scaleStep } from "./scale.ts";
 import { element, label } from "./svg.ts";
 import { showToken, type Token, textWidth, tokenText } from "./tokens.ts";
 
@@ -123,11 +124,6 @@ function gather(
   }
   checkFinite("attentionMap", "pattern", weights);
   return { layer, head, start, nTokens, weights, kept: shown / nTokens };
-}
-
-/** The value below which a share of the numbers lies; 1 where all are 0. */
-function quantile(values: Float32Array, share: number): number {
-  return values.toSorted()[Math.ceil(share * values.length) - 1] || 1;
 }
 
 /** The largest weights of a row, largest first. */

@@ -9,8 +9,9 @@ import { Figure } from "./figure.ts";
 import { count, percent, real, times } from "./format.ts";
 import { divergingLegend, frame, HATCH, MARGIN, TOP, WIDTH } from "./frame.ts";
 import { type Table, tableOf } from "./html.ts";
-import { divergingFills, divergingStep, drawMarks, type Mark, MOST_OUTLINES } from "./marks.ts";
+import { drawMarks, type Mark, MOST_OUTLINES } from "./marks.ts";
 import { packReal, packWhole } from "./pack.ts";
+import { divergingFills, divergingStep } from "./scale.ts";
 import { element, label, rectPath, round } from "./svg.ts";
 import { layerRow } from "./traceWindow.ts";
 

@@ -167,6 +167,44 @@ export interface TrainingCurvesLive extends LiveBase {
   }[];
 }
 
+export interface ExpertAblationLive extends LiveBase {
+  view: "expertAblation";
+  layers: number[];
+  nExperts: number;
+  nTokens: number;
+  baseLoss: number;
+  minTokens: number;
+  /** Tokens that use each expert: [n_layers, n_experts]. */
+  routed: Packed;
+  /** Numbers of each kind: [n_layers, n_experts]; its rows in the picture follow those of the kind before. */
+  kinds: { name: string; delta: Packed; low: Packed | null; high: Packed | null }[];
+}
+
+export interface AttentionHeadsLive extends LiveBase {
+  view: "attentionHeads";
+  /** Layer after layer, head after head. */
+  heads: { layer: number; head: number; first: number; previous: number; self: number; spread: number }[];
+  even: { first: number; previous: number; self: number };
+  nHeads: number;
+  /** Pixels of a tile's side. */
+  side: number;
+  /** Step of the scale of each pixel, triangle after triangle: [n_heads, side (side + 1) / 2]. */
+  steps: Packed;
+  large: { x: number; y: number; unit: number };
+}
+
+export interface AttentionArcsLive extends LiveBase {
+  view: "attentionArcs";
+  /** Row after row of the lower triangle: n (n + 1) / 2 numbers. */
+  weights: Packed;
+  /** First key that counts: 1 where the first token is left out. */
+  from: number;
+  /** Where arcs start, and the height of a row. */
+  x: number;
+  y: number;
+  row: number;
+}
+
 export type Live =
   | RoutingGridLive
   | RouterHeatmapLive
@@ -176,4 +214,7 @@ export type Live =
   | ExpertFlowLive
   | CoactivationLive
   | DomainSpecializationLive
-  | TrainingCurvesLive;
+  | TrainingCurvesLive
+  | ExpertAblationLive
+  | AttentionHeadsLive
+  | AttentionArcsLive;

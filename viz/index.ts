@@ -1,3 +1,10 @@
+export { type AttentionArcsData, type AttentionArcsOptions, attentionArcs } from "./attentionArcs.ts";
+export {
+  type AttentionHeadsData,
+  type AttentionHeadsOptions,
+  attentionHeads,
+  type HeadSummary,
+} from "./attentionHeads.ts";
 export { type AttentionMapData, type AttentionMapOptions, attentionMap } from "./attentionMap.ts";
 export { type CoactivationData, type CoactivationOptions, coactivation, type PairCounts } from "./coactivation.ts";
 export { show } from "./display.ts";
@@ -6,6 +13,13 @@ export {
   type DomainSpecializationOptions,
   domainSpecialization,
 } from "./domainSpecialization.ts";
+export {
+  type AblationKind,
+  type AblationResults,
+  type ExpertAblationData,
+  type ExpertAblationOptions,
+  expertAblation,
+} from "./expertAblation.ts";
 export { type ExpertFlowData, type ExpertFlowOptions, expertFlow } from "./expertFlow.ts";
 export { type ExpertLoadData, type ExpertLoadOptions, expertLoad } from "./expertLoad.ts";
 export { Figure, type MimeBundle, type SaveOptions } from "./figure.ts";

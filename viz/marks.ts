@@ -1,5 +1,5 @@
-import { themed } from "./colors.ts";
 import { encodePng } from "./png.ts";
+import type { Fill } from "./scale.ts";
 import { element, rectPath } from "./svg.ts";
 
 /** A filled rectangle. */
@@ -12,45 +12,11 @@ export interface Mark {
   fill: number;
 }
 
-export interface Fill {
-  /** `#rrggbb`, or a themed colour. */
-  color: string;
-  /** 0 to 1. */
-  opacity: number;
-}
-
 /** Marks up to which a picture holds outlines; beyond, it holds an image, which stays small and paints at once. */
 export const MOST_OUTLINES = 4000;
 
 /** Pixels of an image for each pixel of the picture. */
 const SCALE = 2;
-
-/** Steps of a sequential scale; a step is far below what can be read off a colour, and tooltips give the number. */
-const STEPS = 64;
-
-/** A sequential scale from paper to full colour. */
-export function scaleFills(color: string): Fill[] {
-  return Array.from({ length: STEPS }, (_, step) => ({ color, opacity: step / (STEPS - 1) }));
-}
-
-/** The step of {@link scaleFills} for a value; beyond the ends it is clipped. */
-export function scaleStep(value: number, most: number): number {
-  return Math.max(0, Math.min(STEPS - 1, Math.round((value / most) * (STEPS - 1))));
-}
-
-/** A diverging scale: full `negative`, over paper in the middle, to full `positive`. */
-export function divergingFills(): Fill[] {
-  return Array.from({ length: 2 * STEPS - 1 }, (_, i) => {
-    const step = i - (STEPS - 1);
-    return { color: themed(step < 0 ? "negative" : "positive"), opacity: Math.abs(step) / (STEPS - 1) };
-  });
-}
-
-/** The step of {@link divergingFills} for a value; beyond −most and most it is clipped. */
-export function divergingStep(value: number, most: number): number {
-  const step = Math.min(STEPS - 1, Math.round((Math.abs(value) / most) * (STEPS - 1)));
-  return STEPS - 1 + (value < 0 ? -step : step);
-}
 
 /**
  * Draws rectangles, as one path for each fill, or as an image.

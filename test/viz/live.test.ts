@@ -6,9 +6,12 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { coactivation as countTogether } from "../../lib/metrics/coactivation.ts";
 import { loadPerExpert } from "../../lib/metrics/load.ts";
 import {
+  attentionArcs,
+  attentionHeads,
   attentionMap,
   coactivation,
   domainSpecialization,
+  expertAblation,
   expertFlow,
   expertLoad,
   type Figure,
@@ -17,7 +20,7 @@ import {
   textActivations,
   trainingCurves,
 } from "../../viz/index.ts";
-import { ACTIVATIONS, ATTENTION, HISTORY, largeTrace, piece, SMALL, TWO_KINDS } from "./samples.ts";
+import { ABLATION, ACTIVATIONS, ATTENTION, HISTORY, largeTrace, piece, SMALL, TWO_KINDS } from "./samples.ts";
 
 let browser: Browser;
 
@@ -105,6 +108,24 @@ const FIGURES: Record<string, { figure: () => Figure; x: number; y: number; says
     x: 85,
     y: 150,
     says: "layer 0, expert 0 load 62.5 % uniform 25.0 % to 1 34.9 %, 1.0 × as expected to 2 25.0 %, 1.0 × as expected",
+  },
+  attentionHeads: {
+    figure: () => attentionHeads(ATTENTION),
+    x: 220,
+    y: 150,
+    says: "layer 1, head 1 on the first token 75.0 %, evenly 61.1 % on the token before 43.8 %, evenly 41.7 %",
+  },
+  attentionArcs: {
+    figure: () => attentionArcs(ATTENTION, { head: 1 }),
+    x: 380,
+    y: 135,
+    says: "2 “␣x” looks at 0 “<s>” 0.500 2 “␣x” 0.375 1 “東京” 0.125 spread evenly 0.333",
+  },
+  expertAblation: {
+    figure: () => expertAblation(ABLATION),
+    x: 150,
+    y: 150,
+    says: "layer 0, expert 2 taken out zero −0.05 reroute not run loss with all experts 2.500 nats a token",
   },
   trainingCurves: {
     figure: () => trainingCurves(HISTORY, { logSteps: true }),

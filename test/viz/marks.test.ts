@@ -1,15 +1,8 @@
 import { Resvg } from "@resvg/resvg-js";
 import { describe, expect, test } from "vitest";
 import { inTheme, themed } from "../../viz/colors.ts";
-import {
-  divergingFills,
-  divergingStep,
-  drawMarks,
-  type Fill,
-  type Mark,
-  scaleFills,
-  scaleStep,
-} from "../../viz/marks.ts";
+import { drawMarks, type Mark } from "../../viz/marks.ts";
+import { divergingFills, divergingStep, type Fill, scaleFills, scaleStep } from "../../viz/scale.ts";
 
 const MARKS: Mark[] = [
   { x: 2, y: 3, width: 4, height: 5, fill: 0 },

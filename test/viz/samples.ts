@@ -1,4 +1,5 @@
 import type { AttentionTrace, ExpertActivations, RoutingTrace, TokenPiece } from "../../lib/trace/record.ts";
+import type { AblationResults } from "../../viz/expertAblation.ts";
 import type { TrainingHistory } from "../../viz/trainingCurves.ts";
 
 /** A token whose bytes are whole characters. */
@@ -120,6 +121,19 @@ export function largeTrace(nTokens: number, nExperts: number, topK: number, nLay
   };
 }
 
+/** Attention of any size: every head another, its rows summing to 1. */
+export function attentionOf(nTokens: number, nHeads: number): AttentionTrace {
+  const random = seeded(2);
+  const pattern = new Float32Array(nHeads * nTokens * nTokens);
+  for (let row = 0; row < nHeads * nTokens; row++) {
+    const q = row % nTokens;
+    const scores = Array.from({ length: q + 1 }, () => random());
+    const sum = scores.reduce((a, b) => a + b, 0);
+    for (const [k, score] of scores.entries()) pattern[row * nTokens + k] = score / sum;
+  }
+  return { layer: 0, nHeads, pieces: largeTrace(nTokens, 1, 1, 1).pieces!, pattern };
+}
+
 /** Twelve texts of two tokens: prose takes experts 0 and 1, code 3 and 1. */
 export const TWO_KINDS: RoutingTrace = {
   ...SMALL,
@@ -147,5 +161,18 @@ export const HISTORY: TrainingHistory = {
       ],
       baseline: { value: 0, name: "even load" },
     },
+  ],
+};
+
+/** Two layers of three experts; one expert with few tokens, and one that one way was not run on. */
+export const ABLATION: AblationResults = {
+  layers: [0, 3],
+  nExperts: 3,
+  nTokens: 200,
+  baseLoss: 2.5,
+  tokens: [100, 20, 60, 200, 40, 200],
+  kinds: [
+    { name: "zero", delta: [0.1, 9, -0.05, 0.2, 0.1, 0.5] },
+    { name: "reroute", delta: [0, 9, Number.NaN, -0.05, 0.05, 0.25] },
   ],
 };

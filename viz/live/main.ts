@@ -1,7 +1,10 @@
 import type { Live } from "../contract.ts";
+import { attentionArcs } from "./attentionArcs.ts";
+import { attentionHeads } from "./attentionHeads.ts";
 import { attentionMap } from "./attentionMap.ts";
 import { coactivation } from "./coactivation.ts";
 import { domainSpecialization } from "./domainSpecialization.ts";
+import { expertAblation } from "./expertAblation.ts";
 import { expertFlow } from "./expertFlow.ts";
 import { expertLoad } from "./expertLoad.ts";
 import { routerHeatmap } from "./routerHeatmap.ts";
@@ -20,6 +23,9 @@ const VIEWS: { [Name in Live["view"]]: (live: Extract<Live, { view: Name }>) => 
   coactivation,
   domainSpecialization,
   trainingCurves,
+  expertAblation,
+  attentionHeads,
+  attentionArcs,
 };
 
 /** Brings a figure's picture to life. The picture goes only when its successor stands. */
