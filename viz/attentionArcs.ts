@@ -40,7 +40,7 @@ export interface AttentionArcsData {
 
 /** Tokens and arcs that one figure can hold within 300 kB. */
 const MOST_TOKENS = 96;
-const MOST_ARCS = 900;
+const MOST_ARCS = 400;
 
 const ROW = 16;
 const ARCS = 330;

@@ -39,7 +39,7 @@ describe("attentionArcs", () => {
 
   test("refuses too many arcs, a head that is not there, and numbers that are none", () => {
     expect(() => attentionArcs(attentionOf(96, 1), { threshold: 0 })).toThrow(
-      "attentionArcs: threshold must leave at most 900 arcs, got 4656 of at least 0",
+      "attentionArcs: threshold must leave at most 400 arcs, got 4656 of at least 0",
     );
     expect(() => attentionArcs(ATTENTION, { head: 2 })).toThrow(
       "attentionArcs: head must be a whole number from 0 to 1, got 2",

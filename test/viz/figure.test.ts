@@ -112,7 +112,7 @@ const LARGEST: Record<string, () => Figure> = {
   },
   "attentionHeads, 32 heads of 512 tokens": () => attentionHeads(attentionOf(512, 32)),
   "attentionHeads, 64 heads": () => attentionHeads(attentionOf(60, 64)),
-  attentionArcs: () => attentionArcs(attentionOf(96, 1), { threshold: 0.028 }),
+  attentionArcs: () => attentionArcs(attentionOf(96, 1), { threshold: 0.042 }),
   "expertFlow, 8 layers of 16": () => expertFlow(largeTrace(500, 16, 4, 8)),
   "expertFlow, 4 layers of 64": () => expertFlow(largeTrace(500, 64, 8, 4)),
   "expertFlow, 2 layers of 128": () => expertFlow(largeTrace(500, 128, 8, 2)),
