@@ -205,6 +205,30 @@ export interface AttentionArcsLive extends LiveBase {
   row: number;
 }
 
+export interface LogitLensLive extends LiveBase {
+  view: "logitLens";
+  rows: string[];
+  nTop: number;
+  dVocab: number;
+  /** The predicted tokens as text, by number. */
+  names: string[];
+  /** [n_tokens, n_rows, n_top] */
+  top: Packed;
+  probs: Packed;
+  /** [n_tokens, n_rows] */
+  finalRank: Packed | null;
+  isNext: Packed;
+}
+
+export interface ResidualNormsLive extends LiveBase {
+  view: "residualNorms";
+  rows: string[];
+  /** [n_tokens, n_rows] */
+  norms: Packed;
+  /** [n_rows] */
+  median: number[];
+}
+
 export type Live =
   | RoutingGridLive
   | RouterHeatmapLive
@@ -217,4 +241,6 @@ export type Live =
   | TrainingCurvesLive
   | ExpertAblationLive
   | AttentionHeadsLive
-  | AttentionArcsLive;
+  | AttentionArcsLive
+  | LogitLensLive
+  | ResidualNormsLive;

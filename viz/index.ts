@@ -23,6 +23,13 @@ export {
 export { type ExpertFlowData, type ExpertFlowOptions, expertFlow } from "./expertFlow.ts";
 export { type ExpertLoadData, type ExpertLoadOptions, expertLoad } from "./expertLoad.ts";
 export { Figure, type MimeBundle, type SaveOptions } from "./figure.ts";
+export { type LensResult, type LogitLensData, type LogitLensOptions, logitLens } from "./logitLens.ts";
+export {
+  type ResidualNorms,
+  type ResidualNormsData,
+  type ResidualNormsOptions,
+  residualNorms,
+} from "./residualNorms.ts";
 export { type RouterHeatmapData, type RouterHeatmapOptions, routerHeatmap } from "./routerHeatmap.ts";
 export { type RoutingGridData, type RoutingGridOptions, routingGrid } from "./routingGrid.ts";
 export { type RunRecord, type RunSize, runCurves } from "./runCurves.ts";

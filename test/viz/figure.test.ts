@@ -18,6 +18,8 @@ import {
   expertFlow,
   expertLoad,
   type Figure,
+  logitLens,
+  residualNorms,
   routerHeatmap,
   routingGrid,
   textActivations,
@@ -29,6 +31,7 @@ import {
   ATTENTION,
   attentionOf,
   HISTORY,
+  LENS,
   largeTrace,
   piece,
   SMALL,
@@ -47,6 +50,8 @@ const VIEWS: Record<string, () => Figure> = {
   expertAblation: () => expertAblation(ABLATION),
   attentionHeads: () => attentionHeads(ATTENTION),
   attentionArcs: () => attentionArcs(ATTENTION),
+  logitLens: () => logitLens(LENS),
+  residualNorms: () => residualNorms({ ...LENS, norms: [1, 2, 3, 4, 5, 60] }),
   coactivation: () => coactivation(countTogether(SMALL)),
   domainSpecialization: () => domainSpecialization(TWO_KINDS, { draws: 20 }),
 };
@@ -113,6 +118,18 @@ const LARGEST: Record<string, () => Figure> = {
   "attentionHeads, 32 heads of 512 tokens": () => attentionHeads(attentionOf(512, 32)),
   "attentionHeads, 64 heads": () => attentionHeads(attentionOf(60, 64)),
   attentionArcs: () => attentionArcs(attentionOf(96, 1), { threshold: 0.042 }),
+  "logitLens, 10 layers by 48 tokens": () => {
+    const random = seeded(7);
+    const [rows, pieces] = [Array.from({ length: 10 }, (_, l) => `layer ${l}`), largeTrace(48, 1, 1, 1).pieces!];
+    const topIds = Array.from({ length: 480 * 5 }, () => Math.floor(9999 * random()));
+    const vocabulary = new Map(topIds.map((id) => [id, { ...piece(` prediction${id}`), id }]));
+    return logitLens({ rows, pieces, dVocab: 9999, topIds, topProbs: topIds.map(random), vocabulary, lens: "x" });
+  },
+  "residualNorms, 40 layers by 150 tokens": () => {
+    const random = seeded(8);
+    const [rows, pieces] = [Array.from({ length: 40 }, (_, l) => `layer ${l}`), largeTrace(150, 1, 1, 1).pieces!];
+    return residualNorms({ rows, pieces, norms: Float32Array.from({ length: 6000 }, random) });
+  },
   "expertFlow, 8 layers of 16": () => expertFlow(largeTrace(500, 16, 4, 8)),
   "expertFlow, 4 layers of 64": () => expertFlow(largeTrace(500, 64, 8, 4)),
   "expertFlow, 2 layers of 128": () => expertFlow(largeTrace(500, 128, 8, 2)),

@@ -15,12 +15,14 @@ import {
   expertFlow,
   expertLoad,
   type Figure,
+  logitLens,
+  residualNorms,
   routerHeatmap,
   routingGrid,
   textActivations,
   trainingCurves,
 } from "../../viz/index.ts";
-import { ABLATION, ACTIVATIONS, ATTENTION, HISTORY, largeTrace, piece, SMALL, TWO_KINDS } from "./samples.ts";
+import { ABLATION, ACTIVATIONS, ATTENTION, HISTORY, LENS, largeTrace, piece, SMALL, TWO_KINDS } from "./samples.ts";
 
 let browser: Browser;
 
@@ -108,6 +110,18 @@ const FIGURES: Record<string, { figure: () => Figure; x: number; y: number; says
     x: 85,
     y: 150,
     says: "layer 0, expert 0 load 62.5 % uniform 25.0 % to 1 34.9 %, 1.0 × as expected to 2 25.0 %, 1.0 × as expected",
+  },
+  logitLens: {
+    figure: () => logitLens(LENS),
+    x: 100,
+    y: 115,
+    says: "after 0 “␣a”, layer 0 “b↵” 0.625 “三” 0.250 “#1” 0.062 the last layer's token already really next in the text yes rank of “b↵” 1",
+  },
+  residualNorms: {
+    figure: () => residualNorms({ ...LENS, norms: [1, 2, 3, 4, 5, 60] }),
+    x: 120,
+    y: 98,
+    says: "1 “b↵”, layer 1 length 60 median of the row 32.5, ratio 1.8 × after layer 0 4",
   },
   attentionHeads: {
     figure: () => attentionHeads(ATTENTION),

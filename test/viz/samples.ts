@@ -1,5 +1,6 @@
 import type { AttentionTrace, ExpertActivations, RoutingTrace, TokenPiece } from "../../lib/trace/record.ts";
 import type { AblationResults } from "../../viz/expertAblation.ts";
+import type { LensResult } from "../../viz/logitLens.ts";
 import type { TrainingHistory } from "../../viz/trainingCurves.ts";
 
 /** A token whose bytes are whole characters. */
@@ -175,4 +176,23 @@ export const ABLATION: AblationResults = {
     { name: "zero", delta: [0.1, 9, -0.05, 0.2, 0.1, 0.5] },
     { name: "reroute", delta: [0, 9, Number.NaN, -0.05, 0.05, 0.25] },
   ],
+};
+
+/** Two tokens read after the embedding and after two layers; three tokens of five are listed. */
+export const LENS: LensResult = {
+  rows: ["embedding", "layer 0", "layer 1"],
+  pieces: [
+    { ...piece(" a"), id: 1 },
+    { ...piece("b\n"), id: 2 },
+  ],
+  dVocab: 5,
+  // By row and token: (3 …) (4 …); (2 …) (4 …); (2 …) (0 …).
+  topIds: [3, 2, 1, 4, 0, 1, 2, 3, 1, 4, 0, 2, 2, 1, 3, 0, 4, 2],
+  topProbs: [
+    0.5, 0.25, 0.125, 0.375, 0.25, 0.125, 0.625, 0.25, 0.0625, 0.5, 0.25, 0.125, 0.75, 0.125, 0.0625, 0.875, 0.0625,
+    0.03125,
+  ],
+  vocabulary: new Map([0, 2, 3].map((id) => [id, { ...piece(["<e>", "", "b\n", "三"][id]!), id }])),
+  finalRank: [2, 2, 1, 2, 1, 1],
+  lens: "the final norm",
 };

@@ -7,6 +7,8 @@ import { domainSpecialization } from "./domainSpecialization.ts";
 import { expertAblation } from "./expertAblation.ts";
 import { expertFlow } from "./expertFlow.ts";
 import { expertLoad } from "./expertLoad.ts";
+import { logitLens } from "./logitLens.ts";
+import { residualNorms } from "./residualNorms.ts";
 import { routerHeatmap } from "./routerHeatmap.ts";
 import { routingGrid } from "./routingGrid.ts";
 import { stage, type View } from "./stage.ts";
@@ -26,6 +28,8 @@ const VIEWS: { [Name in Live["view"]]: (live: Extract<Live, { view: Name }>) => 
   expertAblation,
   attentionHeads,
   attentionArcs,
+  logitLens,
+  residualNorms,
 };
 
 /** Brings a figure's picture to life. The picture goes only when its successor stands. */
