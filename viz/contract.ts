@@ -1,6 +1,7 @@
 /** Types shared by the views, which write them, and the browser's script, which reads them. No DOM, no Node. */
 
 import type { CellShape } from "./cell.ts";
+import type { GatingRule } from "./routeToken.ts";
 
 /** A typed array on its way to the browser. */
 export interface Packed {
@@ -229,6 +230,21 @@ export interface ResidualNormsLive extends LiveBase {
   median: number[];
 }
 
+export interface RouterStepsLive extends LiveBase {
+  view: "routerSteps";
+  layer: number;
+  /** The expert of each row. */
+  experts: number[];
+  /** [n_experts] */
+  logits: number[];
+  topK: number;
+  gating: GatingRule;
+  /** Experts whose outputs are known, and the outputs' products with each other: [n, n]. */
+  computed: number[];
+  gram: number[];
+  colors: readonly string[] | null;
+}
+
 export type Live =
   | RoutingGridLive
   | RouterHeatmapLive
@@ -243,4 +259,5 @@ export type Live =
   | AttentionHeadsLive
   | AttentionArcsLive
   | LogitLensLive
-  | ResidualNormsLive;
+  | ResidualNormsLive
+  | RouterStepsLive;

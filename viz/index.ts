@@ -31,6 +31,7 @@ export {
   residualNorms,
 } from "./residualNorms.ts";
 export { type RouterHeatmapData, type RouterHeatmapOptions, routerHeatmap } from "./routerHeatmap.ts";
+export { type RouterStepsData, type RouterStepsOptions, routerSteps, type TokenRouting } from "./routerSteps.ts";
 export { type RoutingGridData, type RoutingGridOptions, routingGrid } from "./routingGrid.ts";
 export { type RunRecord, type RunSize, runCurves } from "./runCurves.ts";
 export { type TextActivationsData, type TextActivationsOptions, textActivations } from "./textActivations.ts";

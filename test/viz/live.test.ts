@@ -18,11 +18,23 @@ import {
   logitLens,
   residualNorms,
   routerHeatmap,
+  routerSteps,
   routingGrid,
   textActivations,
   trainingCurves,
 } from "../../viz/index.ts";
-import { ABLATION, ACTIVATIONS, ATTENTION, HISTORY, LENS, largeTrace, piece, SMALL, TWO_KINDS } from "./samples.ts";
+import {
+  ABLATION,
+  ACTIVATIONS,
+  ATTENTION,
+  HISTORY,
+  LENS,
+  largeTrace,
+  piece,
+  ROUTING,
+  SMALL,
+  TWO_KINDS,
+} from "./samples.ts";
 
 let browser: Browser;
 
@@ -110,6 +122,12 @@ const FIGURES: Record<string, { figure: () => Figure; x: number; y: number; says
     x: 85,
     y: 150,
     says: "layer 0, expert 0 load 62.5 % uniform 25.0 % to 1 34.9 %, 1.0 × as expected to 2 25.0 %, 1.0 × as expected",
+  },
+  routerSteps: {
+    figure: () => routerSteps(ROUTING),
+    x: 540,
+    y: 145,
+    says: "expert 1, weight logit −0.693 1 over the sum 2 probability 0.500 top 2 rank 1 over 0.75 weight 0.667",
   },
   logitLens: {
     figure: () => logitLens(LENS),
@@ -374,6 +392,55 @@ describe("the neuron picker", () => {
     await page.locator("figure input").fill("17");
     expect(await page.locator("figure .note").textContent()).toBe("neuron 17 is not in this figure");
     expect(await page.locator("figure .title").textContent()).toContain("neuron 1:");
+  });
+});
+
+describe("the router's steps", () => {
+  const rows = (page: Page, column: number): Promise<string[]> =>
+    page.locator(`figure .step${column} .n`).allTextContents();
+
+  test("are walked through one by one, in words too", async () => {
+    const { page, faults } = await open(htmlOf(routerSteps(ROUTING)));
+    const next = page.getByRole("button", { name: "next step" });
+    await next.click();
+    expect(await page.locator("figure .note").innerText()).toBe(
+      "Step 1 of 5. Logit: the router's row for expert 1 times the token gives −0.693.",
+    );
+    expect(await page.locator("figure .step4").getAttribute("opacity")).toBe("0.08");
+    for (let i = 0; i < 3; i++) await next.click();
+    expect(await page.locator("figure .note").innerText()).toBe(
+      "Step 4 of 5. Weight: 0.500 over the chosen ones' sum 0.750 is 0.667.",
+    );
+    expect(await page.locator("figure .step3").getAttribute("opacity")).toBe("1");
+    expect(faults).toEqual([]);
+  });
+
+  test("show another k, and that an expert that was not asked has no known output", async () => {
+    const { page } = await open(htmlOf(routerSteps(ROUTING)));
+    await page.locator("figure input.k").fill("1");
+    expect(await rows(page, 3)).toEqual(["", "1.000", "", ""]);
+    expect(await rows(page, 4)).toEqual(["", "100.0 %", "", ""]);
+    await page.locator("figure input.k").fill("3");
+    // 0.2, 0.5 and 0.25 over 0.95.
+    expect(await rows(page, 3)).toEqual(["0.211", "0.526", "", "0.263"]);
+    expect(await rows(page, 4)).toEqual(["not known", "not known", "", "not known"]);
+    await page.getByRole("button", { name: "as the model did" }).click();
+    expect(await rows(page, 3)).toEqual(["", "0.667", "", "0.333"]);
+    expect(await rows(page, 4)).toEqual(["", "50.0 %", "", "50.0 %"]);
+  });
+
+  test("show what noise on the logits does, and other draws of it", async () => {
+    const { page, faults } = await open(htmlOf(routerSteps(ROUTING)));
+    const before = await rows(page, 0);
+    await page.locator("figure input.noise").fill("1.5");
+    const first = await rows(page, 0);
+    await page.getByRole("button", { name: "another draw" }).click();
+    const second = await rows(page, 0);
+    expect(first).not.toEqual(before);
+    expect(second).not.toEqual(first);
+    await page.getByRole("button", { name: "as the model did" }).click();
+    expect(await rows(page, 0)).toEqual(before);
+    expect(faults).toEqual([]);
   });
 });
 

@@ -1,6 +1,7 @@
 import type { AttentionTrace, ExpertActivations, RoutingTrace, TokenPiece } from "../../lib/trace/record.ts";
 import type { AblationResults } from "../../viz/expertAblation.ts";
 import type { LensResult } from "../../viz/logitLens.ts";
+import type { TokenRouting } from "../../viz/routerSteps.ts";
 import type { TrainingHistory } from "../../viz/trainingCurves.ts";
 
 /** A token whose bytes are whole characters. */
@@ -195,4 +196,17 @@ export const LENS: LensResult = {
   vocabulary: new Map([0, 2, 3].map((id) => [id, { ...piece(["<e>", "", "b\n", "三"][id]!), id }])),
   finalRank: [2, 2, 1, 2, 1, 1],
   lens: "the final norm",
+};
+
+/** Four experts with probabilities 0.5, 0.25, 0.2 and 0.05; two are chosen, with outputs at a right angle. */
+export const ROUTING: TokenRouting = {
+  layer: 2,
+  position: 7,
+  piece: piece(" the"),
+  topK: 2,
+  gating: { kind: "softmaxThenTopK", normalize: 1 },
+  logits: [0.2, 0.5, 0.05, 0.25].map(Math.log),
+  indices: [1, 3],
+  weights: [2 / 3, 1 / 3],
+  outputs: [3, 0, 0, 6],
 };

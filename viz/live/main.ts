@@ -10,6 +10,7 @@ import { expertLoad } from "./expertLoad.ts";
 import { logitLens } from "./logitLens.ts";
 import { residualNorms } from "./residualNorms.ts";
 import { routerHeatmap } from "./routerHeatmap.ts";
+import { routerSteps } from "./routerSteps.ts";
 import { routingGrid } from "./routingGrid.ts";
 import { stage, type View } from "./stage.ts";
 import { textActivations } from "./textActivations.ts";
@@ -30,6 +31,7 @@ const VIEWS: { [Name in Live["view"]]: (live: Extract<Live, { view: Name }>) => 
   attentionArcs,
   logitLens,
   residualNorms,
+  routerSteps,
 };
 
 /** Brings a figure's picture to life. The picture goes only when its successor stands. */

@@ -56,8 +56,11 @@ svg:focus-visible{outline:2px solid var(--accent);outline-offset:2px}
 .tip i{display:inline-block;width:9px;height:9px;margin-right:6px;border-radius:2px}
 .hint{margin:2px 0 0 16px;color:var(--muted);font-size:11px}
 .control{margin:0 0 4px 16px;display:flex;gap:8px;align-items:center;flex-wrap:wrap}
-.control input,.control select{font:inherit;color:inherit;background:var(--paper);border:1px solid var(--faint);
-  border-radius:4px;padding:2px 5px}
+.control input,.control select,.control button{font:inherit;color:inherit;background:var(--paper);
+  border:1px solid var(--faint);border-radius:4px;padding:2px 5px}
+.control button{cursor:pointer;padding:2px 9px}
+.control input[type=range]{padding:0;width:110px;vertical-align:middle;accent-color:var(--value)}
+.control .note{flex-basis:100%;min-height:1.4em}
 .spoken{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%);white-space:nowrap}
 @media(prefers-reduced-motion:reduce){.marks{transition:none}}`;
 
