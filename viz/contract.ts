@@ -29,6 +29,16 @@ export interface Block {
   upwards?: true;
 }
 
+/** A shape drawn above the picture. */
+export interface Shape {
+  d: string;
+  fill?: string;
+  opacity?: number;
+  stroke?: string;
+  /** Width of the stroke; 1.5 where absent. */
+  width?: number;
+}
+
 /** What every figure tells the script; each view adds its own data. */
 interface LiveBase {
   blocks: Block[];
@@ -245,6 +255,39 @@ export interface RouterStepsLive extends LiveBase {
   colors: readonly string[] | null;
 }
 
+export interface ExplorerLive extends LiveBase {
+  view: "explorer";
+  state: ExplorerState;
+  /** The panels' blocks: one for each token of the text, then the grid, the heatmap and the load. */
+  layers: number[];
+  nExperts: number;
+  topK: number;
+  /** [n_tokens, n_layers, top_k] */
+  indices: Packed;
+  weights: Packed | null;
+  /** Router probabilities, or null where they were not recorded: [n_tokens, n_layers, n_experts]. */
+  probs: Packed | null;
+  /** Load over the whole trace, and the bounds of its central 95 % under uniform routing: [n_layers, n_experts]. */
+  load: Packed;
+  low: number;
+  high: number;
+  /** Tokens behind the load. */
+  nLoad: number;
+  full: number;
+  shape: CellShape;
+  colors: readonly string[] | null;
+}
+
+/** What an explorer shows: small enough to be kept in a notebook and given back. */
+export interface ExplorerState {
+  /** The model's layer number. */
+  layer: number;
+  /** Position of a token in its sequence, or null. */
+  token: number | null;
+  /** An expert of the layer, or null. */
+  expert: number | null;
+}
+
 export type Live =
   | RoutingGridLive
   | RouterHeatmapLive
@@ -260,4 +303,5 @@ export type Live =
   | AttentionArcsLive
   | LogitLensLive
   | ResidualNormsLive
-  | RouterStepsLive;
+  | RouterStepsLive
+  | ExplorerLive;

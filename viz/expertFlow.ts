@@ -31,7 +31,7 @@ export interface ExpertFlowData extends Flow {
 
 /** Blocks and ribbons that one figure can hold within 300 kB. */
 const MOST_NODES = 256;
-const mostLinks = (nodes: number): number => (nodes <= 128 ? 160 : 80);
+const mostLinks = (nodes: number): number => (nodes <= 128 ? 160 : 64);
 
 /** Layers beyond which the spaces between columns are too narrow to follow a ribbon. */
 const MOST_LAYERS = 8;

@@ -7,6 +7,7 @@ export {
 } from "./attentionHeads.ts";
 export { type AttentionMapData, type AttentionMapOptions, attentionMap } from "./attentionMap.ts";
 export { type CoactivationData, type CoactivationOptions, coactivation, type PairCounts } from "./coactivation.ts";
+export type { ExplorerState } from "./contract.ts";
 export { show } from "./display.ts";
 export {
   type DomainSpecializationData,
@@ -22,6 +23,7 @@ export {
 } from "./expertAblation.ts";
 export { type ExpertFlowData, type ExpertFlowOptions, expertFlow } from "./expertFlow.ts";
 export { type ExpertLoadData, type ExpertLoadOptions, expertLoad } from "./expertLoad.ts";
+export { type ExplorerData, type ExplorerOptions, explorer } from "./explorer.ts";
 export { Figure, type MimeBundle, type SaveOptions } from "./figure.ts";
 export { type LensResult, type LogitLensData, type LogitLensOptions, logitLens } from "./logitLens.ts";
 export {

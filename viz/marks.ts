@@ -1,16 +1,7 @@
+import { drawOutlines, type Mark } from "./outlines.ts";
 import { encodePng } from "./png.ts";
 import type { Fill } from "./scale.ts";
-import { element, rectPath } from "./svg.ts";
-
-/** A filled rectangle. */
-export interface Mark {
-  x: number;
-  y: number;
-  width: number;
-  height: number;
-  /** Which of the fills. */
-  fill: number;
-}
+import { element } from "./svg.ts";
 
 /** Marks up to which a picture holds outlines; beyond, it holds an image, which stays small and paints at once. */
 export const MOST_OUTLINES = 4000;
@@ -24,13 +15,7 @@ const SCALE = 2;
  */
 export function drawMarks(id: string, marks: readonly Mark[], fills: readonly Fill[], asImage: boolean): string {
   if (asImage) return drawImages(id, marks, fills);
-  const paths = fills.map((): string[] => []);
-  for (const mark of marks) paths[mark.fill]!.push(rectPath(mark.x, mark.y, mark.width, mark.height));
-  return fills
-    .map((fill, i) => ({ ...fill, d: paths[i]!.join("") }))
-    .filter(({ d, opacity }) => d !== "" && opacity > 0)
-    .map(({ d, color, opacity }) => element("path", { d, fill: color, "fill-opacity": opacity === 1 ? null : opacity }))
-    .join("");
+  return drawOutlines(marks, fills);
 }
 
 /** Fixed colours make one image; each themed colour is a plain rectangle behind an image that serves as its mask. */

@@ -6,8 +6,9 @@ import { Figure } from "./figure.ts";
 import { quoted, real } from "./format.ts";
 import { frame, MARGIN, MONO, rampLegend, TOP, WIDTH } from "./frame.ts";
 import { tableOf } from "./html.ts";
-import { drawMarks, type Mark, MOST_OUTLINES } from "./marks.ts";
+import { drawMarks, MOST_OUTLINES } from "./marks.ts";
 import { checkFinite, maybePositive, maybeWindow, type WindowOptions, windowText } from "./options.ts";
+import type { Mark } from "./outlines.ts";
 import { packReal } from "./pack.ts";
 import { quantile, scaleFills, scaleStep } from "./scale.ts";
 import { element, label, rectPath } from "./svg.ts";
@@ -41,7 +42,7 @@ export interface ResidualNormsData {
 }
 
 /** Cells and tokens that one figure can hold within 300 kB. */
-const MOST_CELLS = 6144;
+const MOST_CELLS = 5120;
 const MOST_TOKENS = 384;
 
 const LEFT = 92;

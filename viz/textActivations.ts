@@ -4,13 +4,14 @@ import { themed } from "./colors.ts";
 import type { Block } from "./contract.ts";
 import { Figure } from "./figure.ts";
 import { count, percent, quoted, real } from "./format.ts";
-import { frame, HATCH, MARGIN, MONO, TOP, WIDTH } from "./frame.ts";
+import { frame, HATCH, MARGIN, MONO, TOP } from "./frame.ts";
 import { tableOf } from "./html.ts";
 import { checkFinite, maybePositive, maybeWhole, maybeWindow, type WindowOptions, windowText } from "./options.ts";
 import { packReal } from "./pack.ts";
 import { shadeOf } from "./shade.ts";
 import { element, label, rectPath, round } from "./svg.ts";
-import { showToken, type Token, textWidth, tokenText } from "./tokens.ts";
+import { textBlocks } from "./textBlocks.ts";
+import { showToken, type Token, tokenText } from "./tokens.ts";
 
 export interface TextActivationsOptions extends WindowOptions {
   /** Which neuron; the one with the largest value in the window, by size, where absent. */
@@ -35,7 +36,7 @@ export interface TextActivationsData {
 
 /** Tokens that one figure can hold, and values that the neuron picker can take along, within 300 kB. */
 const MOST_TOKENS = 256;
-const MOST_VALUES = 16_384;
+const MOST_VALUES = 12_288;
 
 const SIZE = 14;
 const BOX = 22;
@@ -82,7 +83,7 @@ export function textActivations(
   };
   const served = Array.from(computed.keys()).filter((t) => computed[t] === 1);
   const tokens = pieces.slice(start, end).map(showToken);
-  const layout = layOut(tokens);
+  const blocks = textBlocks(tokens, TOP + 26, { size: SIZE, box: BOX, line: LINE });
   const title = titleOf(layer, expert, neuron);
   const byChance = chance === null ? "" : `, by chance ${percent(chance)}`;
   const subtitle = `${windowText(start, end, pieces.length)}; routed to this expert: ${count(served.length)} = ${percent(served.length / nTokens)}${byChance}`;
@@ -96,7 +97,13 @@ export function textActivations(
       "Ground: the neuron's value on each token, one colour above zero (solid line) and one below (dashed line). " +
       "Hatched tokens were not routed to this expert, so the neuron has no value there: not computed is not zero." +
       (picks.length < dFf ? ` The picker holds the ${count(picks.length)} strongest of ${count(dFf)} neurons.` : ""),
-    svg: frame({ title, subtitle, description, height: layout.height, body: draw(data, layout, tokens, strongest) }),
+    svg: frame({
+      title,
+      subtitle,
+      description,
+      height: blocks.at(-1)!.y + LINE + 12,
+      body: draw(data, blocks, tokens, strongest),
+    }),
     table: tableOf(["position", "token", `value of neuron ${neuron}`], nTokens, (t) => [
       String(start + t),
       tokens[t]!.string,
@@ -104,7 +111,7 @@ export function textActivations(
     ]),
     live: {
       view: "textActivations",
-      blocks: layout.blocks,
+      blocks,
       tokens: tokens.map((token) => token.string),
       start,
       layer,
@@ -143,26 +150,12 @@ function describe(data: TextActivationsData, tokens: readonly Token[], served: r
   return `Largest: ${real(data.values[top]!)} at position ${data.start + top}, ${quoted(tokens[top]!.string)}.`;
 }
 
-interface Layout {
-  /** One block of one cell for each token. */
-  blocks: Block[];
-  height: number;
-}
-
-function layOut(tokens: readonly Token[]): Layout {
-  const blocks: Block[] = [];
-  let [x, y] = [MARGIN, TOP + 26];
-  for (const [column, token] of tokens.entries()) {
-    const width = Math.min(textWidth(token.string) * SIZE + 5, WIDTH - 2 * MARGIN);
-    if (x + width > WIDTH - MARGIN && x > MARGIN) [x, y] = [MARGIN, y + LINE];
-    blocks.push({ x, y, width, height: BOX, columns: 1, rows: 1, column, row: 0 });
-    x += width + 2;
-    if (token.breaksLine) [x, y] = [MARGIN, y + LINE];
-  }
-  return { blocks, height: blocks.at(-1)!.y + LINE + 12 };
-}
-
-function draw(data: TextActivationsData, { blocks }: Layout, tokens: readonly Token[], strongest: number): string[] {
+function draw(
+  data: TextActivationsData,
+  blocks: readonly Block[],
+  tokens: readonly Token[],
+  strongest: number,
+): string[] {
   const boxes = { computed: "", absent: "" };
   for (const [t, { x, y, width, height }] of blocks.entries())
     boxes[data.computed[t] === 1 ? "computed" : "absent"] += rectPath(x, y, width, height);

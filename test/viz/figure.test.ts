@@ -17,6 +17,7 @@ import {
   expertAblation,
   expertFlow,
   expertLoad,
+  explorer,
   type Figure,
   logitLens,
   residualNorms,
@@ -54,6 +55,7 @@ const VIEWS: Record<string, () => Figure> = {
   attentionArcs: () => attentionArcs(ATTENTION),
   logitLens: () => logitLens(LENS),
   routerSteps: () => routerSteps(ROUTING),
+  explorer: () => explorer(SMALL),
   residualNorms: () => residualNorms({ ...LENS, norms: [1, 2, 3, 4, 5, 60] }),
   coactivation: () => coactivation(countTogether(SMALL)),
   domainSpecialization: () => domainSpecialization(TWO_KINDS, { draws: 20 }),
@@ -121,6 +123,9 @@ const LARGEST: Record<string, () => Figure> = {
   "attentionHeads, 32 heads of 512 tokens": () => attentionHeads(attentionOf(512, 32)),
   "attentionHeads, 64 heads": () => attentionHeads(attentionOf(60, 64)),
   attentionArcs: () => attentionArcs(attentionOf(96, 1), { threshold: 0.042 }),
+  "explorer, 16 experts": () => explorer(largeTrace(200, 16, 4, 6)),
+  "explorer, 40 layers": () => explorer(largeTrace(200, 16, 4, 40)),
+  "explorer, 128 experts": () => explorer(largeTrace(200, 128, 8, 4)),
   "logitLens, 10 layers by 48 tokens": () => {
     const random = seeded(7);
     const [rows, pieces] = [Array.from({ length: 10 }, (_, l) => `layer ${l}`), largeTrace(48, 1, 1, 1).pieces!];
@@ -128,10 +133,10 @@ const LARGEST: Record<string, () => Figure> = {
     const vocabulary = new Map(topIds.map((id) => [id, { ...piece(` prediction${id}`), id }]));
     return logitLens({ rows, pieces, dVocab: 9999, topIds, topProbs: topIds.map(random), vocabulary, lens: "x" });
   },
-  "residualNorms, 40 layers by 150 tokens": () => {
+  "residualNorms, 40 layers by 128 tokens": () => {
     const random = seeded(8);
-    const [rows, pieces] = [Array.from({ length: 40 }, (_, l) => `layer ${l}`), largeTrace(150, 1, 1, 1).pieces!];
-    return residualNorms({ rows, pieces, norms: Float32Array.from({ length: 6000 }, random) });
+    const [rows, pieces] = [Array.from({ length: 40 }, (_, l) => `layer ${l}`), largeTrace(128, 1, 1, 1).pieces!];
+    return residualNorms({ rows, pieces, norms: Float32Array.from({ length: 5120 }, random) });
   },
   "expertFlow, 8 layers of 16": () => expertFlow(largeTrace(500, 16, 4, 8)),
   "expertFlow, 4 layers of 64": () => expertFlow(largeTrace(500, 64, 8, 4)),

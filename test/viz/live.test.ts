@@ -14,6 +14,7 @@ import {
   expertAblation,
   expertFlow,
   expertLoad,
+  explorer,
   type Figure,
   logitLens,
   residualNorms,
@@ -91,6 +92,14 @@ function ink(page: Page): Promise<string> {
   );
 }
 
+/** Where an explorer's panels start, by the description that it gives the script. */
+function placesOf(figure: Figure): Record<"text" | "grid" | "heat" | "bars", { x: number; y: number; width: number }> {
+  const json = /<script type="application\/json">([^<]+)</.exec(htmlOf(figure))![1]!;
+  const { blocks } = JSON.parse(json) as { blocks: { x: number; y: number; width: number }[] };
+  const [grid, heat, bars] = blocks.slice(-3);
+  return { text: blocks[0]!, grid: grid!, heat: heat!, bars: bars! };
+}
+
 const FIGURES: Record<string, { figure: () => Figure; x: number; y: number; says: string }> = {
   routingGrid: {
     figure: () => routingGrid(SMALL),
@@ -122,6 +131,12 @@ const FIGURES: Record<string, { figure: () => Figure; x: number; y: number; says
     x: 85,
     y: 150,
     says: "layer 0, expert 0 load 62.5 % uniform 25.0 % to 1 34.9 %, 1.0 × as expected to 2 25.0 %, 1.0 × as expected",
+  },
+  explorer: {
+    figure: () => explorer(SMALL),
+    x: 80,
+    y: 153,
+    says: "0 “<s>”, layer 0 expert 0 weight 0.750, probability 0.600 expert 1 weight 0.250, probability 0.200 tokens here on expert 0 3 of 3 = 100.0 %, uniform 50.0 %",
   },
   routerSteps: {
     figure: () => routerSteps(ROUTING),
@@ -392,6 +407,79 @@ describe("the neuron picker", () => {
     await page.locator("figure input").fill("17");
     expect(await page.locator("figure .note").textContent()).toBe("neuron 17 is not in this figure");
     expect(await page.locator("figure .title").textContent()).toContain("neuron 1:");
+  });
+});
+
+describe("the explorer", () => {
+  const state = (page: Page): Promise<string> => page.locator("figure input.state").inputValue();
+  const lit = (page: Page): Promise<number> => page.locator("figure svg > g:last-child path[fill^='#']").count();
+
+  test("lights the same expert in text, grid and heatmap wherever it is pointed at", async () => {
+    const { page, faults } = await open(htmlOf(explorer(SMALL)));
+    const { heat, bars, text } = placesOf(explorer(SMALL));
+    // Expert 0 in layer 0 serves all three tokens: three words, and its slices.
+    await point(page, heat.x + 5, heat.y + 5);
+    expect(await tip(page)).toContain("0 “<s>”, layer 0");
+    const fromHeat = await lit(page);
+    await point(page, bars.x + 5, bars.y + 5);
+    expect(await tip(page)).toContain(
+      "expert 0, layer 0 tokens here on expert 0 3 of 3 = 100.0 %, uniform 50.0 % its load 50.0 %",
+    );
+    expect(fromHeat).toBe((await lit(page)) + 4);
+    await point(page, text.x + 5, text.y + 5);
+    expect(await tip(page)).toContain("0 “<s>”, layer 0");
+    expect(faults).toEqual([]);
+  });
+
+  test("keeps a point, chooses its layer, and says so as a small object that brings it back", async () => {
+    const { page, faults } = await open(htmlOf(explorer(SMALL)));
+    const { grid } = placesOf(explorer(SMALL));
+    expect(await state(page)).toBe('{"layer":0,"token":null,"expert":null}');
+    // The upper row is layer 2; its second token takes 1 and 3.
+    await point(page, grid.x + grid.width + 4, grid.y + 5);
+    await page.mouse.down();
+    await page.mouse.up();
+    expect(await state(page)).toBe('{"layer":2,"token":1,"expert":1}');
+    expect(await page.locator("figure select.layer").inputValue()).toBe("2");
+    expect(await page.locator("figure .signs").textContent()).toContain("load of layer 2");
+    const again = await open(htmlOf(explorer(SMALL, { state: JSON.parse(await state(page)) })));
+    expect(await tip(again.page)).toContain("1 “␣the”, layer 2 (kept)");
+    expect(await state(again.page)).toBe(await state(page));
+    await again.page.locator("figure svg").press("Escape");
+    expect(await state(again.page)).toBe('{"layer":2,"token":null,"expert":null}');
+    expect(faults).toEqual([]);
+  });
+
+  test("shows another layer for as long as it is pointed at, and the chosen one otherwise", async () => {
+    const { page } = await open(htmlOf(explorer(SMALL)));
+    const { grid } = placesOf(explorer(SMALL));
+    await point(page, grid.x + 4, grid.y + 5);
+    expect(await page.locator("figure .signs").textContent()).toContain("load of layer 2");
+    await page.mouse.move(5, 880);
+    expect(await page.locator("figure .signs").textContent()).toContain("load of layer 0");
+    await page.locator("figure select.layer").selectOption("2");
+    expect(await page.locator("figure .signs").textContent()).toContain("load of layer 2");
+    expect(await state(page)).toBe('{"layer":2,"token":null,"expert":null}');
+  });
+
+  test("goes from the text through the layers to the experts with arrow keys", async () => {
+    const { page } = await open(htmlOf(explorer(SMALL)));
+    const picture = page.locator("figure svg");
+    const heads: string[] = [];
+    await picture.focus();
+    for (let i = 0; i < 5; i++) {
+      await page.keyboard.press("ArrowDown");
+      heads.push((await tip(page))!.split(" ").slice(0, 4).join(" "));
+    }
+    expect(heads).toEqual([
+      "0 “<s>”, layer 0",
+      "0 “<s>”, layer 2",
+      "0 “<s>”, layer 0",
+      "0 “<s>”, layer 0",
+      "0 “<s>”, layer 0",
+    ]);
+    await page.keyboard.press("Enter");
+    expect(await state(page)).toBe('{"layer":0,"token":0,"expert":1}');
   });
 });
 

@@ -1,7 +1,8 @@
 import { Resvg } from "@resvg/resvg-js";
 import { describe, expect, test } from "vitest";
 import { inTheme, themed } from "../../viz/colors.ts";
-import { drawMarks, type Mark } from "../../viz/marks.ts";
+import { drawMarks } from "../../viz/marks.ts";
+import type { Mark } from "../../viz/outlines.ts";
 import { divergingFills, divergingStep, type Fill, scaleFills, scaleStep } from "../../viz/scale.ts";
 
 const MARKS: Mark[] = [

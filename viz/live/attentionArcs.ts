@@ -1,9 +1,9 @@
 import { arcOf } from "../arc.ts";
-import type { AttentionArcsLive } from "../contract.ts";
+import type { AttentionArcsLive, Shape } from "../contract.ts";
 import { probability, quoted } from "../format.ts";
 import { rectPath } from "../svg.ts";
 import { unpack } from "../unpack.ts";
-import type { Shape, View } from "./stage.ts";
+import type { View } from "./stage.ts";
 
 /** Weights below this are too faint to be seen under the pointer too. */
 const LEAST = 0.002;

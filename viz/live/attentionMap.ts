@@ -1,8 +1,8 @@
-import type { AttentionMapLive } from "../contract.ts";
+import type { AttentionMapLive, Shape } from "../contract.ts";
 import { probability, quoted } from "../format.ts";
 import { rectPath } from "../svg.ts";
 import { unpack } from "../unpack.ts";
-import type { Shape, View } from "./stage.ts";
+import type { View } from "./stage.ts";
 
 /** Pointing at a token (column −1) or a cell shows where the row's token looks; the other rows step back. */
 export function attentionMap(live: AttentionMapLive): View {

@@ -1,9 +1,9 @@
-import type { Block, ExpertFlowLive } from "../contract.ts";
+import type { Block, ExpertFlowLive, Shape } from "../contract.ts";
 import { besides } from "../flow.ts";
 import { percent, times } from "../format.ts";
 import { curvePath, rectPath } from "../svg.ts";
 import { unpack } from "../unpack.ts";
-import type { Shape, View } from "./stage.ts";
+import type { View } from "./stage.ts";
 import type { Line } from "./tip.ts";
 
 type Link = ExpertFlowLive["links"][number];

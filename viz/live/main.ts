@@ -7,6 +7,7 @@ import { domainSpecialization } from "./domainSpecialization.ts";
 import { expertAblation } from "./expertAblation.ts";
 import { expertFlow } from "./expertFlow.ts";
 import { expertLoad } from "./expertLoad.ts";
+import { explorer } from "./explorer.ts";
 import { logitLens } from "./logitLens.ts";
 import { residualNorms } from "./residualNorms.ts";
 import { routerHeatmap } from "./routerHeatmap.ts";
@@ -32,6 +33,7 @@ const VIEWS: { [Name in Live["view"]]: (live: Extract<Live, { view: Name }>) => 
   logitLens,
   residualNorms,
   routerSteps,
+  explorer,
 };
 
 /** Brings a figure's picture to life. The picture goes only when its successor stands. */

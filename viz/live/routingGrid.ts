@@ -1,9 +1,9 @@
 import { cellRects } from "../cell.ts";
-import type { RoutingGridLive } from "../contract.ts";
+import type { RoutingGridLive, Shape } from "../contract.ts";
 import { percent, probability, quoted } from "../format.ts";
 import { rectPath } from "../svg.ts";
 import { unpack } from "../unpack.ts";
-import type { Cell, Shape, View } from "./stage.ts";
+import type { Cell, View } from "./stage.ts";
 
 /** Pointing at a slice lights every cell whose token uses that expert in any layer shown. */
 export function routingGrid(live: RoutingGridLive): View {

@@ -1,4 +1,4 @@
-import type { Block } from "../contract.ts";
+import type { Block, Shape } from "../contract.ts";
 import { rectPath } from "../svg.ts";
 import { followGround } from "./ground.ts";
 import { make } from "./make.ts";
@@ -14,16 +14,6 @@ export interface Cell {
   mark?: number;
 }
 
-/** A shape drawn above the picture. */
-export interface Shape {
-  d: string;
-  fill?: string;
-  opacity?: number;
-  stroke?: string;
-  /** Width of the stroke; 1.5 where absent. */
-  width?: number;
-}
-
 /** What a view adds to the stage. */
 export interface View {
   read(cell: Cell): Reading;
@@ -31,6 +21,12 @@ export interface View {
   light(cell: Cell): Shape[];
   /** The cell to which a mark of the picture (`data-mark`) belongs, for marks that lie outside all cells. */
   cellOf?(mark: number): { column: number; row: number };
+  /** The cell that is kept from the start. */
+  initial?: Cell | null;
+  /** Called when a cell is kept, and with null when it is let go. */
+  keep?(cell: Cell | null): void;
+  /** Called when nothing is pointed at any more. */
+  rest?(): void;
   /** Whether all other marks step back while shapes are lit. */
   dims?: boolean;
   /** A control above the picture; `redraw` is to be called after it changed the view. */
@@ -96,6 +92,7 @@ export function stage(host: HTMLElement, svg: SVGSVGElement, blocks: readonly Bl
     tip.classList.toggle("on", cell !== null);
     const shapes = cell === null ? [] : view.light(cell);
     box.classList.toggle("dim", view.dims === true && shapes.length > 0);
+    if (cell === null) view.rest?.();
     if (cell === null) return;
     const at = cellBox(blocks, cell);
     for (const shape of [...shapes, { d: rectPath(...at), stroke: "var(--accent)" }]) overlay.append(drawn(shape));
@@ -110,6 +107,7 @@ export function stage(host: HTMLElement, svg: SVGSVGElement, blocks: readonly Bl
   };
   const pin = (on: boolean): void => {
     pinned = on;
+    view.keep?.(on ? cell : null);
     show(cell);
   };
 
@@ -131,8 +129,8 @@ export function stage(host: HTMLElement, svg: SVGSVGElement, blocks: readonly Bl
     if (moved !== null) show(moved);
     else if (event.key === "Enter" && cell !== null) pin(!pinned);
     else if (event.key === "Escape") {
-      pinned = false;
-      show(null);
+      cell = null;
+      pin(false);
     } else return;
     event.preventDefault();
     event.stopPropagation();
@@ -145,6 +143,10 @@ export function stage(host: HTMLElement, svg: SVGSVGElement, blocks: readonly Bl
   const control = view.control?.(svg, () => show(cell));
   box.append(...(control === undefined ? [] : [control]), svg, make("div", "hint", HINT), tip, spoken);
   root.append(style, box);
+  if (view.initial) {
+    cell = view.initial;
+    pin(true);
+  }
 }
 
 function drawn({ d, fill = "none", opacity = 1, stroke, width = 1.5 }: Shape): SVGPathElement {
