@@ -450,6 +450,16 @@ describe("the explorer", () => {
     expect(faults).toEqual([]);
   });
 
+  test.each([
+    { layer: 2, token: 1, expert: null },
+    { layer: 2, token: null, expert: 3 },
+    { layer: 0, token: 2, expert: 1 },
+  ])("comes back as it was: $layer, $token, $expert", async (given) => {
+    const { page } = await open(htmlOf(explorer(SMALL, { state: given })));
+    expect(JSON.parse(await state(page))).toEqual(given);
+    expect(await tip(page)).toContain("(kept)");
+  });
+
   test("shows another layer for as long as it is pointed at, and the chosen one otherwise", async () => {
     const { page } = await open(htmlOf(explorer(SMALL)));
     const { grid } = placesOf(explorer(SMALL));

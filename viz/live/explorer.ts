@@ -63,13 +63,13 @@ export function explorer(live: ExplorerLive): View {
     if (told !== null) told.value = JSON.stringify(state);
     if (chooser !== null) chooser.value = String(state.layer);
   };
-  const cellOf = ({ layer, token, expert }: ExplorerState): Cell | null => {
+  const cellOf = ({ token, expert }: ExplorerState): Cell | null => {
     if (token === null && expert === null) return null;
     if (expert !== null) {
       const column = token === null ? tokens.length : token - start;
       return { column, row: -1 - expert, at: null };
     }
-    return { column: token! - start, row: layers.indexOf(layer), at: null };
+    return { column: token! - start, row: layers.length, at: null };
   };
 
   return {

@@ -1,0 +1,55 @@
+// The figures of the gallery, one a line: the page shows each with the line that made it.
+import { coactivation as countTogether } from "../../lib/metrics/coactivation.ts";
+import { loadPerExpert } from "../../lib/metrics/load.ts";
+import {
+  attentionArcs,
+  attentionHeads,
+  attentionMap,
+  coactivation,
+  domainSpecialization,
+  expertAblation,
+  expertFlow,
+  expertLoad,
+  explorer,
+  type Figure,
+  logitLens,
+  residualNorms,
+  routerHeatmap,
+  routerSteps,
+  routingGrid,
+  runCurves,
+  textActivations,
+  trainingCurves,
+} from "../../viz/index.ts";
+import type { GalleryData } from "./data.ts";
+
+export const figures = ({
+  trace,
+  passages,
+  attention,
+  activations,
+  routing,
+  lens,
+  norms,
+  ablation,
+  records,
+  dVocab,
+}: GalleryData): Figure[] => [
+  explorer(trace, { end: 60, state: { layer: 3, token: 40, expert: null } }),
+  routingGrid(trace),
+  routerHeatmap(trace, { layer: 3, end: 40 }),
+  routerSteps(routing),
+  expertLoad(loadPerExpert(passages)),
+  expertFlow(passages),
+  coactivation(countTogether(passages), { layer: 3, order: "likeness" }),
+  domainSpecialization(passages, { layer: 3 }),
+  textActivations(activations, { chance: 4 / 16 }),
+  attentionHeads(attention),
+  attentionMap(attention[3]!, { head: 0, end: 48 }),
+  attentionArcs(attention[3]!, { head: 0, end: 48 }),
+  logitLens(lens, { end: 36 }),
+  logitLens(lens, { end: 24, color: "rank" }),
+  residualNorms(norms),
+  expertAblation(ablation),
+  trainingCurves(runCurves(records, { dVocab }), { logSteps: true }),
+];

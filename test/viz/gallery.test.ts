@@ -1,0 +1,82 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type Browser, chromium } from "playwright-core";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { useBackend } from "../../lib/backend.ts";
+import { type GalleryData, galleryData } from "../../scripts/gallery/data.ts";
+import { figures } from "../../scripts/gallery/figures.ts";
+import { codeLines, galleryPage } from "../../scripts/gallery.ts";
+import * as viz from "../../viz/index.ts";
+
+const LINES = codeLines();
+
+let data: GalleryData;
+let made: viz.Figure[];
+
+beforeAll(async () => {
+  await useBackend();
+  data = await galleryData();
+  made = figures(data);
+});
+
+describe("the gallery", () => {
+  test("shows every view", () => {
+    const tools = ["show", "runCurves"];
+    const views = Object.entries(viz)
+      .filter(([name, value]) => typeof value === "function" && /^[a-z]/.test(name) && !tools.includes(name))
+      .map(([name]) => name);
+    expect([...new Set(LINES.map((line) => line.split("(")[0]!))].sort()).toEqual(views.sort());
+  });
+
+  test.each(LINES)("draws the shipped model's data within 300 kB: %s", (line) => {
+    const figure = made[LINES.indexOf(line)]!;
+    const size = Object.values(figure.bundle()).reduce((sum, part) => sum + part.length, 0);
+    expect(size).toBeLessThan(300_000);
+    expect(figure.svg).not.toMatch(/NaN|Infinity|undefined/);
+  });
+
+  test("has numbers that agree with each other", () => {
+    // What the lens reads after the last layer is what the model predicts: its top token has rank 1 everywhere.
+    const n = data.lens.pieces.length;
+    expect(Array.from(data.lens.finalRank!).slice(-n)).toEqual(Array.from({ length: n }, () => 1));
+    const steps = viz.routerSteps(data.routing).data;
+    expect(steps.difference).toBeLessThan(1e-5);
+    expect(steps.parts!.reduce((sum, part) => sum + part, 0)).toBeCloseTo(1, 9);
+    const uses = Array.from(data.ablation.tokens).reduce((sum, tokens) => sum + tokens, 0);
+    expect(uses).toBe(data.ablation.nTokens * data.ablation.layers.length * data.trace.topK);
+  });
+});
+
+describe("the gallery's page", () => {
+  let browser: Browser;
+  let folder: string;
+  beforeAll(async () => {
+    folder = mkdtempSync(join(tmpdir(), "gallery-"));
+    browser = await chromium.launch({
+      executablePath: process.env["CHROMIUM_PATH"] ?? "/usr/bin/chromium",
+      args: ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"],
+    });
+  });
+  afterAll(async () => {
+    await browser.close();
+    rmSync(folder, { recursive: true });
+  });
+
+  test("brings every figure to life on both grounds, and asks for nothing from outside", async () => {
+    const path = join(folder, "index.html");
+    writeFileSync(path, galleryPage(made));
+    const page = await browser.newPage();
+    const faults: string[] = [];
+    page.on("console", (message) => faults.push(message.text()));
+    page.on("pageerror", (error) => faults.push(error.message));
+    page.on("request", (request) => {
+      if (!/^(data:|file:)/.test(request.url())) faults.push(request.url());
+    });
+    await page.goto(`file://${path}`);
+    expect(await page.locator(".light figure svg").count()).toBe(LINES.length);
+    expect(await page.locator(".dark figure svg").count()).toBe(LINES.length);
+    expect(await page.locator("section pre").allInnerTexts()).toEqual(LINES.map((line) => `show(${line});`));
+    expect(faults).toEqual([]);
+  });
+});
