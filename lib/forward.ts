@@ -40,13 +40,25 @@ export interface Run {
  */
 export function residual(ids: tf.Tensor1D, weights: Weights, run: Run, nBlocks: number): tf.Tensor2D {
   const { config, pos, taps } = run;
+  const x = taps.tap("hook_embed", scaled(tf.gather(weights.embed, ids), config.embeddingScale)); // [batch*pos, d_model]
+  const out = blocks(x, weights, run, 0, nBlocks);
+  if (run.kvCache !== undefined) run.kvCache.length += pos;
+  return out;
+}
+
+/**
+ * Runs blocks `from` up to, not including, `to`.
+ * @param x the residual stream that enters block `from`, [batch*pos, d_model]
+ * @returns [batch*pos, d_model]
+ */
+export function blocks(x: tf.Tensor2D, weights: Weights, run: Run, from: number, to: number): tf.Tensor2D {
+  const { config, pos, taps } = run;
   const past = run.kvCache?.length ?? 0;
   const tables = (heads: number): RopeTables => ropeTables(past, pos, heads, config.dHead, config.ropeBase);
   const positions = { query: tables(config.nHeads), key: tables(config.nKvHeads), mask: causalMask(pos, past) };
-  let x = taps.tap("hook_embed", scaled(tf.gather(weights.embed, ids), config.embeddingScale)); // [batch*pos, d_model]
-  for (let l = 0; l < nBlocks; l++) x = block(x, weights.blocks[l]!, run, new BlockTaps(taps, l), positions);
-  if (run.kvCache !== undefined) run.kvCache.length += pos;
-  return x;
+  let out = x;
+  for (let l = from; l < to; l++) out = block(out, weights.blocks[l]!, run, new BlockTaps(taps, l), positions);
+  return out;
 }
 
 /**

@@ -1,9 +1,10 @@
 import * as tf from "@tensorflow/tfjs";
+import { checkShape } from "./axes.ts";
 import { ActivationCache } from "./cache.ts";
 import { checkConfig, type ModelConfig } from "./config.ts";
 import { type Decoder, decoderOf } from "./decoder.ts";
 import { CheckpointError, listed } from "./errors.ts";
-import { type KvCache, nextLogits, residual, unembed } from "./forward.ts";
+import { blocks, type KvCache, nextLogits, residual, unembed } from "./forward.ts";
 import { type HookName, type Hooks, hookNames, matchHooks } from "./hooks.ts";
 import { paramShapes } from "./params.ts";
 import { type Kept, Taps } from "./taps.ts";
@@ -97,6 +98,35 @@ export class MoeModel {
   }
 
   /**
+   * Runs the blocks from `layer` on, as if those before it had left this residual stream. Many runs that differ only from
+   * some layer on, or that read any residual stream by the unembedding, need no more than this.
+   * @param residPre what enters block `layer`, [batch, pos, d_model]
+   * @param layer from 0; with n_layers only the final norm and the unembedding run
+   * @returns logits, [batch, pos, d_vocab]
+   * @throws RangeError for a layer that is not there or sequences that are too long; ShapeError for another width; and as
+   * {@link MoeModel.runWithHooks}
+   * @example model.runFrom(cache.get("blocks.2.hook_resid_pre"), 2, ablateExperts(2, [3], "zero"))
+   */
+  runFrom(residPre: tf.Tensor, layer: number, hooks: Hooks = {}): tf.Tensor3D {
+    const { config, weights } = this;
+    if (!Number.isInteger(layer) || layer < 0 || layer > config.nLayers)
+      throw new RangeError(`runFrom: layer must be from 0 to ${config.nLayers}, got ${layer}`);
+    checkShape("runFrom", residPre.shape, ["batch", "pos", "d_model"], { d_model: config.dModel });
+    const [batch, pos] = residPre.shape as [number, number, number];
+    if (pos < 1 || pos > config.nCtx)
+      throw new RangeError(`runFrom: a sequence must be 1 to ${config.nCtx} tokens long (nCtx), got ${pos}`);
+    const taps = new Taps(config, hooks, { batch, pos, past: 0 });
+    const missed = Object.keys(hooks).find((name) => name === "hook_embed" || layerOf(name) < layer);
+    if (missed !== undefined)
+      throw new RangeError(`runFrom: a hook must stand at block ${layer} or later, got ${missed}`);
+    return tf.tidy(() => {
+      const x = residPre.reshape<tf.Tensor2D>([batch * pos, config.dModel]);
+      const out = blocks(x, weights, { config, batch, pos, taps }, layer, config.nLayers);
+      return unembed(out, weights, config, taps).reshape<tf.Tensor3D>([batch, pos, -1]);
+    });
+  }
+
+  /**
    * Runs further tokens after those that a key-value cache holds, and grows the cache.
    * @returns logits of the last position, [batch, d_vocab]
    * @throws as {@link MoeModel.runWithHooks}
@@ -142,6 +172,11 @@ export class MoeModel {
     }
     return matrices[e] as tf.Tensor2D;
   }
+}
+
+/** The block of a hook's name; infinity after all blocks. */
+function layerOf(name: string): number {
+  return Number(/^blocks\.(\d+)\./.exec(name)?.[1] ?? Number.POSITIVE_INFINITY);
 }
 
 function blocksToRun(stopAtLayer: number | undefined, nLayers: number): number {

@@ -209,6 +209,23 @@ describe("MoeModel", () => {
     cache.dispose();
   });
 
+  test("a run from a layer on gives the whole run's logits, bit for bit, and refuses what it would pass over", () => {
+    const names: HookName[] = ["blocks.0.hook_resid_pre", "blocks.1.hook_resid_pre", "blocks.1.hook_resid_post"];
+    const { logits, cache } = model.runWithCache(TOKENS, { names });
+    for (const [layer, name] of names.entries()) expectClose(model.runFrom(cache.get(name), layer), logits, 0);
+    const silence: Hooks = { "blocks.1.hook_mlp_out": (value) => tf.zerosLike(value) };
+    const whole = logitsOf(silence);
+    expect(model.runFrom(cache.get(names[1]!), 1, silence).dataSync()).toEqual(whole);
+    expect(() => model.runFrom(cache.get(names[1]!), 2, silence)).toThrow(
+      "runFrom: a hook must stand at block 2 or later, got blocks.1.hook_mlp_out",
+    );
+    expect(() => model.runFrom(cache.get(names[1]!), 3)).toThrow("runFrom: layer must be from 0 to 2, got 3");
+    expect(() => model.runFrom(logits, 1)).toThrow("runFrom: shape must be [batch, pos, d_model] = [any, any, 16]");
+    expect(() => model.runFrom(tf.zeros([1, 33, 16]), 1)).toThrow("must be 1 to 32 tokens long (nCtx), got 33");
+    logits.dispose();
+    cache.dispose();
+  });
+
   test("only what is asked for is kept", () => {
     const names = ["blocks.*.mlp.hook_router_*", "logits"];
     const { logits, cache } = model.runWithCache(TOKENS, { names });
