@@ -97,7 +97,7 @@ export class Checkpoint {
    * @throws CheckpointError for an unknown name, another type or a file that can't be read; RangeError for such rows
    */
   readFloat32(name: string, rows?: Rows): Promise<Float32Array> {
-    return this.#read(name, rows, TO_FLOAT32, (length) => new Float32Array(length));
+    return this.read(name, rows, TO_FLOAT32, (length) => new Float32Array(length));
   }
 
   /**
@@ -106,7 +106,7 @@ export class Checkpoint {
    * @throws CheckpointError also for a value that 32 bits do not hold
    */
   readInt32(name: string, rows?: Rows): Promise<Int32Array> {
-    return this.#read(name, rows, TO_INT32, (length) => new Int32Array(length));
+    return this.read(name, rows, TO_INT32, (length) => new Int32Array(length));
   }
 
   /** Closes the files; nothing can be read afterwards. */
@@ -114,7 +114,14 @@ export class Checkpoint {
     await Promise.all(this.#sources.map((source) => source.close()));
   }
 
-  async #read<A>(
+  /**
+   * Reads a tensor through the converter of its type, chunk by chunk; what other readers stand on.
+   * @param rows as in {@link readFloat32}
+   * @param allocate makes the result from the number of stored elements that are read
+   * @throws CheckpointError for an unknown name, a type without a converter or a file that can't be read; RangeError
+   * for such rows
+   */
+  async read<A>(
     name: string,
     rows: Rows | undefined,
     converts: { readonly [dtype in Dtype]?: Convert<A> },

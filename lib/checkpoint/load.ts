@@ -7,6 +7,7 @@ import { familyOf } from "../families/index.ts";
 import { MoeModel } from "../model.ts";
 import { paramShapes } from "../params.ts";
 import type { Checkpoint } from "./checkpoint.ts";
+import { checkScaling, readFp8, readMxfp4 } from "./scaled.ts";
 import type { TensorData } from "./write.ts";
 
 /** Told before each parameter is read. */
@@ -56,7 +57,7 @@ function checkTensors(
   recipes: ReadonlyMap<string, WeightRecipe>,
 ): void {
   const expected = new Set<string>();
-  for (const { tensor, shape } of [...recipes.values()].flatMap((recipe) => recipe.parts)) {
+  for (const { tensor, shape, scaling } of [...recipes.values()].flatMap((recipe) => recipe.parts)) {
     if (expected.has(tensor)) continue;
     expected.add(tensor);
     const found = checkpoint.tensor(tensor).shape;
@@ -64,6 +65,9 @@ function checkTensors(
       throw new CheckpointError(
         `${checkpoint.name}: tensor ${shown(tensor)} must have shape [${shape.join(", ")}], got [${found.join(", ")}]`,
       );
+    if (scaling === undefined) continue;
+    checkScaling(checkpoint, tensor, scaling);
+    expected.add(scaling.scales);
   }
   const extra = [...checkpoint.tensors.keys()].filter(
     (tensor) => !expected.has(tensor) && !family.ignored?.test(tensor),
@@ -84,12 +88,40 @@ async function readParam(checkpoint: Checkpoint, { join, parts }: WeightRecipe):
   }
 }
 
-async function readPart(checkpoint: Checkpoint, { tensor, shape, rows, transposed }: WeightPart): Promise<tf.Tensor> {
-  const values = await checkpoint.readFloat32(tensor, rows);
+async function readPart(checkpoint: Checkpoint, part: WeightPart): Promise<tf.Tensor> {
+  const { every, transposed } = part;
+  const { values, shape } = await readStored(checkpoint, part);
   return tf.tidy(() => {
-    const stored = tf.tensor(values, rows === undefined ? [...shape] : [rows[1] - rows[0], shape.at(-1)!]);
-    return transposed ? stored.transpose() : stored;
+    const stored = tf.tensor(values, shape);
+    const turned = transposed ? stored.transpose() : stored;
+    return every === undefined || part.scaling !== undefined ? turned : everyColumn(turned, every);
   });
+}
+
+/** A part's values as they lie in the file; of MXFP4 only those of the outputs that are asked for. */
+async function readStored(
+  checkpoint: Checkpoint,
+  { tensor, shape, rows, every, scaling }: WeightPart,
+): Promise<{ values: Float32Array; shape: number[] }> {
+  if (scaling?.format === "mxfp4") {
+    const width = shape.at(-2)! * 2 * shape.at(-1)!;
+    const values = await readMxfp4(checkpoint, tensor, scaling.scales, rows, every);
+    return { values, shape: [values.length / width, width] };
+  }
+  const values =
+    scaling === undefined
+      ? await checkpoint.readFloat32(tensor, rows)
+      : await readFp8(checkpoint, tensor, scaling.scales);
+  return { values, shape: rows === undefined ? [...shape] : [rows[1] - rows[0], shape.at(-1)!] };
+}
+
+/** Every `of`-th of the last axis. */
+function everyColumn(x: tf.Tensor, { first, of }: { first: number; of: number }): tf.Tensor {
+  const [width, outer] = [x.shape.at(-1)!, x.shape.slice(0, -1)];
+  return x
+    .reshape([-1, width / of, of])
+    .slice([0, 0, first], [-1, -1, 1])
+    .reshape([...outer, width / of]);
 }
 
 /**

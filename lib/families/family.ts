@@ -6,10 +6,17 @@ export interface WeightPart {
   tensor: string;
   /** The shape that it must have in the file. */
   shape: readonly number[];
-  /** Only these rows, from `start` up to, not including, `end`; every axis but the last counts as one. */
+  /**
+   * Only these rows, from `start` up to, not including, `end`; every axis but the last counts as one (of MXFP4: every
+   * axis but the last two, for those are one row).
+   */
   rows?: readonly [start: number, end: number];
   /** The file holds [out, in]: the part is turned to stand input axis first. */
   transposed: boolean;
+  /** Of the outputs only every `of`-th, from `first` on. */
+  every?: { first: number; of: number };
+  /** The file holds numbers of few bits, and in the tensor `scales` a factor for each block of them. */
+  scaling?: { format: "mxfp4" | "fp8"; scales: string };
 }
 
 /** How a parameter is put together: one part as it is, parts side by side, or one part for each expert. */

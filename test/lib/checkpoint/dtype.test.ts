@@ -1,17 +1,8 @@
 import { describe, expect, test } from "vitest";
 import { DTYPE_BITS, TO_FLOAT32, TO_INT32, toBF16 } from "../../../lib/checkpoint/dtype.ts";
-import { bitsOf, golden } from "./files.ts";
+import { checksum, golden } from "./files.ts";
 
 const EVERY_HALF = new Uint8Array(Uint16Array.from({ length: 1 << 16 }, (_, i) => (i + 0x8000) & 0xffff).buffer);
-
-/** FNV-1a over float32 bits, NaN as 0: the sum that the golden script makes. */
-function checksum(values: Float32Array): number {
-  let hash = 0x811c9dc5;
-  for (const [i, bits] of bitsOf(values).entries()) {
-    hash = Math.imul(hash ^ (Number.isNaN(values[i]) ? 0 : bits), 0x01000193);
-  }
-  return hash >>> 0;
-}
 
 const readInt = (bytes: ArrayBuffer, dtype: keyof typeof TO_INT32): number => {
   const out = new Int32Array(1);

@@ -49,3 +49,12 @@ export const golden = JSON.parse(readFileSync(new URL("safetensors.json", GOLDEN
 export function bitsOf(values: Float32Array): number[] {
   return [...new Int32Array(values.buffer, values.byteOffset, values.length)];
 }
+
+/** FNV-1a over float32 bits, NaN as 0: the sum that the golden scripts make. */
+export function checksum(values: Float32Array): number {
+  let hash = 0x811c9dc5;
+  for (const [i, bits] of bitsOf(values).entries()) {
+    hash = Math.imul(hash ^ (Number.isNaN(values[i]) ? 0 : bits), 0x01000193);
+  }
+  return hash >>> 0;
+}

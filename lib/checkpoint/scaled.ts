@@ -1,0 +1,130 @@
+import { CheckpointError, shown } from "../errors.ts";
+import type { Checkpoint, Rows } from "./checkpoint.ts";
+import type { Convert, Dtype } from "./dtype.ts";
+
+/** How numbers of few bits are stored, and which tensor holds the factors of their blocks. */
+export interface Scaling {
+  format: "mxfp4" | "fp8";
+  scales: string;
+}
+
+/** Of the rows only every `of`-th, from `first` on. */
+export interface Every {
+  first: number;
+  of: number;
+}
+
+type Converts<A> = { readonly [dtype in Dtype]?: Convert<A> };
+
+/** Numbers of MXFP4 that share a factor, in the 16 bytes of the last axis. */
+const GROUP = 32;
+
+/** Rows, and columns, of the square of FP8 numbers that share a factor. */
+const SQUARE = 128;
+
+/** One sign, two exponent bits (bias 1) and one fraction bit: the 16 numbers of half a byte. */
+const E2M1 = Float32Array.of(0, 0.5, 1, 1.5, 2, 3, 4, 6, -0, -0.5, -1, -1.5, -2, -3, -4, -6);
+
+/** The factor of each byte: a power of two, and NaN for the last. */
+const E8M0 = Float32Array.from({ length: 256 }, (_, byte) => (byte === 255 ? Number.NaN : 2 ** (byte - 127)));
+
+/** One sign, four exponent bits (bias 7) and three fraction bits; no infinity, and NaN where all seven are set. */
+const E4M3 = Float32Array.from({ length: 256 }, (_, byte) => {
+  const [sign, exponent, fraction] = [byte < 128 ? 1 : -1, (byte >> 3) & 15, byte & 7];
+  if ((byte & 127) === 127) return Number.NaN;
+  return sign * (exponent === 0 ? fraction * 2 ** -9 : (8 + fraction) * 2 ** (exponent - 10));
+});
+
+/**
+ * Checks that a tensor and the factors of its blocks fit each other.
+ * MXFP4: U8 [..., groups, 16] and U8 or F8_E8M0 [..., groups]; FP8: F8_E4M3 [out, in] and [⌈out/128⌉, ⌈in/128⌉].
+ * @throws CheckpointError naming both
+ */
+export function checkScaling(checkpoint: Checkpoint, tensor: string, { format, scales }: Scaling): void {
+  const stored = checkpoint.tensor(tensor);
+  const factors = checkpoint.tensor(scales);
+  const where = `${stored.source.name}: tensor ${shown(tensor)}`;
+  const dtype = format === "mxfp4" ? "U8" : "F8_E4M3";
+  if (stored.dtype !== dtype)
+    throw new CheckpointError(`${where}: dtype must be ${dtype}, for ${scales} scales it, got ${stored.dtype}`);
+  const fits = format === "mxfp4" ? stored.shape.at(-1) === GROUP / 2 : stored.shape.length === 2;
+  if (!fits)
+    throw new CheckpointError(
+      `${where}: shape must be ${format === "mxfp4" ? "[..., groups, 16]" : "[out, in]"}, got ${shown(stored.shape)}`,
+    );
+  const expected =
+    format === "mxfp4" ? stored.shape.slice(0, -1) : stored.shape.map((size) => Math.ceil(size / SQUARE));
+  if (factors.shape.join() !== expected.join())
+    throw new CheckpointError(
+      `${factors.source.name}: tensor ${shown(scales)}: shape must be ${shown(expected)}, one for each block of ${tensor}, got ${shown(factors.shape)}`,
+    );
+}
+
+/**
+ * Reads MXFP4, exactly.
+ * @param rows of the numbers, not the blocks: [experts, out, groups, 16] has experts · out rows of groups · 32
+ * @param every decodes only some of these rows
+ * @returns the values, row-major
+ * @throws CheckpointError as {@link checkScaling} and `Checkpoint.read`
+ * @see Rouhani et al. 2023, arXiv:2310.10537, section 5
+ */
+export async function readMxfp4(
+  checkpoint: Checkpoint,
+  tensor: string,
+  scales: string,
+  rows?: Rows,
+  every: Every = { first: 0, of: 1 },
+): Promise<Float32Array> {
+  checkScaling(checkpoint, tensor, { format: "mxfp4", scales });
+  const groups = checkpoint.tensor(tensor).shape.at(-2)!;
+  const bytes: Converts<Uint8Array> = { U8: copy, F8_E8M0: copy };
+  const factors = await checkpoint.read(scales, rows, bytes, (length) => new Uint8Array(length));
+  const blocks: Rows | undefined = rows === undefined ? undefined : [rows[0] * groups, rows[1] * groups];
+  const kept = Math.ceil((factors.length / groups - every.first) / every.of);
+  const values = (): Float32Array => new Float32Array(kept * groups * GROUP);
+  return checkpoint.read(tensor, blocks, { U8: fromMxfp4(factors, groups, every) }, values);
+}
+
+function copy(bytes: Uint8Array, out: Uint8Array, at: number): void {
+  out.set(bytes, at);
+}
+
+/** The low half of a byte is the even one of two numbers. */
+function fromMxfp4(factors: Uint8Array, groups: number, { first, of }: Every): Convert<Float32Array> {
+  const bytesOfGroup = GROUP / 2;
+  return (bytes, out, at) => {
+    for (let start = 0; start < bytes.length; start += bytesOfGroup) {
+      const group = (at + start) / bytesOfGroup;
+      const row = Math.floor(group / groups);
+      if (row % of !== first) continue;
+      const factor = E8M0[factors[group]!]!;
+      let to = (Math.floor(row / of) * groups + (group % groups)) * GROUP;
+      for (let i = start; i < start + bytesOfGroup; i++) {
+        out[to++] = E2M1[bytes[i]! & 15]! * factor;
+        out[to++] = E2M1[bytes[i]! >> 4]! * factor;
+      }
+    }
+  };
+}
+
+/**
+ * Reads FP8, each value times its square's factor, rounded once.
+ * @returns the values, row-major: [out, in]
+ * @throws CheckpointError as {@link checkScaling} and `Checkpoint.read`
+ * @see Micikevicius et al. 2022, arXiv:2209.05433, table 1 (E4M3)
+ */
+export async function readFp8(checkpoint: Checkpoint, tensor: string, scales: string): Promise<Float32Array> {
+  checkScaling(checkpoint, tensor, { format: "fp8", scales });
+  const width = checkpoint.tensor(tensor).shape[1]!;
+  const across = Math.ceil(width / SQUARE);
+  const factors = await checkpoint.readFloat32(scales);
+  const convert: Convert<Float32Array> = (bytes, out, at) => {
+    for (let i = at; i < at + bytes.length; ) {
+      const [row, column] = [Math.floor(i / width), i % width];
+      const factor = factors[Math.floor(row / SQUARE) * across + Math.floor(column / SQUARE)]!;
+      const sameFactor = Math.min(SQUARE - (column % SQUARE), width - column, at + bytes.length - i);
+      for (const end = i + sameFactor; i < end; i++) out[i] = E4M3[bytes[i - at]!]! * factor;
+    }
+  };
+  return checkpoint.read(tensor, undefined, { F8_E4M3: convert }, (length) => new Float32Array(length));
+}
