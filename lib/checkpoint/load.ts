@@ -27,7 +27,28 @@ export async function loadModelFrom(
   const held: Held = (tensor) => checkpoint.tensors.get(tensor)?.shape;
   const config = asHeld(stated, family, held);
   const recipes = new Map([...paramShapes(config).keys()].map((name) => [name, family.recipe(name, config, held)]));
-  checkTensors(checkpoint, config, family, recipes);
+  const params = await readParams(checkpoint, family, recipes, onProgress);
+  try {
+    return new MoeModel(config, params);
+  } catch (error) {
+    tf.dispose([...params.values()]);
+    throw error;
+  }
+}
+
+/**
+ * Reads parameters by their recipes, once the headers are known to fit: chooses the backend, if nobody has, only then.
+ * @param family whose tensors they are, and which others it leaves unread
+ * @returns the tensors by the names of the recipes; they are the caller's
+ * @throws CheckpointError for a tensor that is missing, has another shape, or belongs to no parameter
+ */
+export async function readParams(
+  checkpoint: Checkpoint,
+  family: { name: string; ignored?: RegExp },
+  recipes: ReadonlyMap<string, WeightRecipe>,
+  onProgress: LoadProgress,
+): Promise<Map<string, tf.Tensor>> {
+  checkTensors(checkpoint, family, recipes);
   await useBackend();
   const params = new Map<string, tf.Tensor>();
   try {
@@ -35,7 +56,7 @@ export async function loadModelFrom(
       onProgress(params.size, recipes.size, name);
       params.set(name, await readParam(checkpoint, recipe));
     }
-    return new MoeModel(config, params);
+    return params;
   } catch (error) {
     tf.dispose([...params.values()]);
     throw error;
@@ -52,8 +73,7 @@ function asHeld(config: ModelConfig, family: Family, held: Held): ModelConfig {
 /** Compares what the file holds with what the family expects, before any weight is read. */
 function checkTensors(
   checkpoint: Checkpoint,
-  config: ModelConfig,
-  family: Family,
+  { name, ignored }: { name: string; ignored?: RegExp },
   recipes: ReadonlyMap<string, WeightRecipe>,
 ): void {
   const expected = new Set<string>();
@@ -70,11 +90,11 @@ function checkTensors(
     expected.add(scaling.scales);
   }
   const extra = [...checkpoint.tensors.keys()].filter(
-    (tensor) => !expected.has(tensor) && !family.ignored?.test(tensor),
+    (tensor) => !expected.has(tensor) && ignored?.test(tensor) !== true,
   );
   if (extra.length > 0)
     throw new CheckpointError(
-      `${checkpoint.name}: tensors must all belong to a ${config.family} of this configuration, got also ${listed(extra, 4)}`,
+      `${checkpoint.name}: tensors must all belong to a ${name} of this configuration, got also ${listed(extra, 4)}`,
     );
 }
 
