@@ -1,3 +1,17 @@
+export {
+  type AblatedKind,
+  type AblationOptions,
+  ablateEachExpert,
+  type ExpertAblations,
+} from "./analysis/ablateEachExpert.ts";
+export {
+  type AttributionOptions,
+  directLogitAttribution,
+  type LogitAttribution,
+} from "./analysis/directLogitAttribution.ts";
+export { expertMeans } from "./analysis/expertMeans.ts";
+export { type LogitLens, type LogitLensOptions, logitLens } from "./analysis/logitLens.ts";
+export { type LossOptions, lossOf } from "./analysis/lossOf.ts";
 export { AXES, type Axis, type Shape, shapeText } from "./axes.ts";
 export { type BackendName, useBackend } from "./backend.ts";
 export { ActivationCache } from "./cache.ts";
@@ -20,7 +34,7 @@ export {
   hookName,
   hookNames,
 } from "./hooks.ts";
-export { type Ablation, ablateExperts } from "./interventions/ablateExperts.ts";
+export { ABLATIONS, type Ablation, ablateExperts, type ExpertMeans } from "./interventions/ablateExperts.ts";
 export { combineHooks } from "./interventions/combineHooks.ts";
 export { forceExperts } from "./interventions/forceExperts.ts";
 export { patchActivation } from "./interventions/patchActivation.ts";

@@ -15,8 +15,11 @@ export { loadByRank, type RankLoad } from "./loadByRank.ts";
 export { loadChance, type RoutingSize } from "./loadChance.ts";
 export { type LoadShape, loadShape } from "./loadShape.ts";
 export { type LoadStatistics, type LoadStatisticsOptions, loadStatistics } from "./loadStatistics.ts";
+export { type DocumentLosses, type LossDifference, lossDifference } from "./lossDifference.ts";
 export { type MutualInformation, mutualInformation } from "./mutualInformation.ts";
 export { type OverlapMeasure, overlapChance, overlapOf } from "./overlap.ts";
+export { type Estimate, pairedBootstrap } from "./pairedBootstrap.ts";
+export { rankCorrelation } from "./rankCorrelation.ts";
 export {
   type Repeated,
   type Repetition,

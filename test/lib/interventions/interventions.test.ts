@@ -67,8 +67,30 @@ describe("ablateExperts", () => {
     expect(() => ablateExperts(0, [1.5], "zero")).toThrow(
       "ablateExperts: an expert must be a whole number from 0, got 1.5",
     );
-    expect(() => ablateExperts(0, [1], "mean" as "zero")).toThrow(
-      "ablateExperts: how must be zero, renormalize or reroute, got mean",
+    expect(() => ablateExperts(0, [1], "median" as "zero")).toThrow(
+      "ablateExperts: how must be zero, mean, renormalize or reroute, got median",
+    );
+  });
+
+  test("mean puts the given vector in the place of the expert's output, and leaves weights and other experts", () => {
+    const OUT = hookName(0, "mlp.hook_expert_out");
+    const [chosen, before] = [indices(), seen([OUT], {})[0]!];
+    const target = chosen[0]!;
+    const values = new Float32Array(5 * 16).fill(Number.NaN);
+    for (let d = 0; d < 16; d++) values[target * 16 + d] = d;
+    const [after, left] = seen([OUT, WEIGHTS], ablateExperts(0, [target], "mean", { nExperts: 5, values }));
+    expect([...after!]).toEqual([...before].map((x, i) => (chosen[Math.floor(i / 16)] === target ? i % 16 : x)));
+    expect(left).toEqual(weights());
+  });
+
+  test("mean refuses a mean that is not there, or of another width", () => {
+    const means = { nExperts: 5, values: new Float32Array(5 * 16).fill(Number.NaN) };
+    expect(() => ablateExperts(0, [1], "mean")).toThrow('means must be given for how "mean", got none');
+    expect(() => ablateExperts(0, [3], "mean", means)).toThrow("means must hold a mean of expert 3, got none");
+    expect(() => ablateExperts(0, [5], "mean", means)).toThrow("means must hold a mean of expert 5, got none");
+    const narrow = { nExperts: 5, values: new Float32Array(5 * 8) };
+    expect(() => model.runWithHooks(TOKENS, ablateExperts(0, [3], "mean", narrow))).toThrow(
+      "ablateExperts: means must be [n_experts, d_model] with d_model 16, got 8",
     );
   });
 });
@@ -102,6 +124,25 @@ test("steerRouter adds to the logits, and enough of it brings an expert to every
   expect(() => model.runWithHooks(TOKENS, steerRouter(0, [1], 1))).toThrow(
     "steerRouter: direction must be [n_experts] = [5], got [1]",
   );
+});
+
+test("steering along the difference between two texts' choices brings a layer nearer to the one and away from the other", () => {
+  const traceOf = (tokens: number[][], hooks: Hooks) => {
+    const { logits, cache } = model.runWithCache(tokens, { names: "blocks.0.mlp.hook_expert_*", hooks });
+    const record = routingTrace({ cache, config: TINY, tokens, pieces: null }, "tiny");
+    logits.dispose();
+    cache.dispose();
+    return record;
+  };
+  const [a, b] = [traceOf([[1, 1, 20, 8, 2, 14]], {}), traceOf([[9, 3, 3, 7, 0, 11]], {})];
+  const direction = activationRateDifference(a, b, 0);
+  const towards = (strength: number): number => {
+    const rates = activationRateDifference(traceOf(TOKENS, steerRouter(0, direction, strength)), b, 0);
+    return rates.reduce((sum, rate, e) => sum + rate * direction[e]!, 0);
+  };
+  expect(Math.hypot(...direction)).toBeGreaterThan(0.3);
+  expect(towards(5)).toBeGreaterThan(towards(0));
+  expect(towards(-5)).toBeLessThan(towards(0));
 });
 
 test("activationRateDifference is the difference of the shares of tokens", () => {
