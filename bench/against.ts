@@ -12,7 +12,7 @@ import { parseArgs } from "node:util";
 import * as tf from "@tensorflow/tfjs";
 import { loadModel } from "../lib/checkpoint/folder.ts";
 import { openFolder } from "../lib/checkpoint/node.ts";
-import type { ModelConfig } from "../lib/config.ts";
+import { type ModelConfig, moeOf } from "../lib/config.ts";
 import { generate } from "../lib/generate.ts";
 import type { MoeModel } from "../lib/model.ts";
 import { hashUniform } from "../lib/random.ts";
@@ -57,7 +57,8 @@ const WARM_UP = 3;
 
 /** Multiply-adds times two of one forward pass over `pos` tokens, per token; attention counted in full. */
 function flopsPerToken(config: ModelConfig, pos: number): number {
-  const { dModel, nHeads, nKvHeads, dHead, nLayers, dVocab, mlp } = config;
+  const { dModel, nHeads, nKvHeads, dHead, nLayers, dVocab } = config;
+  const mlp = moeOf(config);
   const attention = 2 * dModel * (2 * nHeads + 2 * nKvHeads) * dHead + 4 * pos * nHeads * dHead;
   const experts = 2 * dModel * mlp.nExperts + mlp.topK * 6 * dModel * mlp.dFf;
   return nLayers * (attention + experts) + 2 * dModel * dVocab;

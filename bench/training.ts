@@ -6,6 +6,7 @@
 import { parseArgs } from "node:util";
 import * as tf from "@tensorflow/tfjs";
 import { loadModel } from "../lib/checkpoint/folder.ts";
+import { moeOf } from "../lib/config.ts";
 import { hashUniform } from "../lib/random.ts";
 import { adamW, globalNorm, zeroMoments } from "../lib/train/adamw.ts";
 import { lossAndGradients } from "../lib/train/step.ts";
@@ -38,7 +39,7 @@ function ourStep(step: number, ids: Int32Array): { seconds: number; loss: number
     config,
     { ids, batch, pos },
     {
-      loadBalance: { form: "huggingface", weight: config.mlp.loadBalanceWeight },
+      loadBalance: { form: "huggingface", weight: moeOf(config).loadBalanceWeight },
       zLossWeight: 0,
     },
   );

@@ -26,6 +26,17 @@ export interface MoeConfig {
   loadBalanceWeight: number;
 }
 
+/** The dense MLP of a block: one gated linear unit that every token goes through. */
+export interface DenseConfig {
+  kind: "dense";
+  /** Hidden width. */
+  dFf: number;
+  /** What the gate projection goes through. */
+  activation: Activation;
+}
+
+export type MlpConfig = MoeConfig | DenseConfig;
+
 /**
  * A model in the field's terms, whatever the family's own configuration calls them: a decoder of pre-norm blocks. The
  * optional fields are what some families do differently; a field that is absent stands for the plain form.
@@ -45,7 +56,9 @@ export interface ModelConfig {
   ropeBase: number;
   /** Queries, keys and values are clamped to ±this before they are split and rotated; null: no clamp. */
   clipQkv: number | null;
-  mlp: MoeConfig;
+  mlp: MlpConfig;
+  /** In a model with experts, the blocks that have none, by their numbers, rising, and what they have instead. */
+  denseBlocks?: { layers: readonly number[]; mlp: DenseConfig };
   /** What scores are multiplied by. Absent: 1/sqrt(dHead). */
   attentionScale?: number;
   /** Scores are bent to within ±this: cap · tanh(score / cap), before the mask. */
@@ -103,12 +116,49 @@ export function checkConfig(config: ModelConfig): ModelConfig {
   checkPositive("ropeBase", config.ropeBase);
   for (const field of OPTIONAL_FACTORS) if (config[field] !== undefined) checkPositive(field, config[field]);
   if (config.clipQkv !== null) checkPositive("clipQkv", config.clipQkv);
-  const { mlp } = config;
-  checkCount("mlp.nExperts", mlp.nExperts, MAX_EXPERTS);
-  checkCount("mlp.dFf", mlp.dFf);
-  checkCount(`mlp.topK (nExperts is ${mlp.nExperts})`, mlp.topK, mlp.nExperts);
-  if (mlp.gating.kind === "softmaxThenTopK" && mlp.gating.normalize !== null)
-    checkPositive("mlp.gating.normalize", mlp.gating.normalize);
-  if (mlp.loadBalanceWeight !== 0) checkPositive("mlp.loadBalanceWeight", mlp.loadBalanceWeight);
+  checkCount("mlp.dFf", config.mlp.dFf);
+  if (config.mlp.kind === "moe") checkExperts(config.mlp);
+  if (config.denseBlocks !== undefined) checkDenseBlocks(config, config.denseBlocks);
   return config;
+}
+
+function checkExperts({ nExperts, topK, gating, loadBalanceWeight }: MoeConfig): void {
+  checkCount("mlp.nExperts", nExperts, MAX_EXPERTS);
+  checkCount(`mlp.topK (nExperts is ${nExperts})`, topK, nExperts);
+  if (gating.kind === "softmaxThenTopK" && gating.normalize !== null)
+    checkPositive("mlp.gating.normalize", gating.normalize);
+  if (loadBalanceWeight !== 0) checkPositive("mlp.loadBalanceWeight", loadBalanceWeight);
+}
+
+function checkDenseBlocks(
+  { mlp, nLayers }: ModelConfig,
+  { layers, mlp: dense }: NonNullable<ModelConfig["denseBlocks"]>,
+): void {
+  checkCount("denseBlocks.mlp.dFf", dense.dFf);
+  const rising = layers.every((l, i) => Number.isInteger(l) && l > (layers[i - 1] ?? -1) && l < nLayers);
+  if (!rising || layers.length === 0 || layers.length === nLayers || mlp.kind === "dense")
+    throw new ConfigError(
+      `config: denseBlocks.layers must be some, not all, of the ${nLayers} blocks of a model with experts, in rising order, got ${shown(layers)}`,
+    );
+}
+
+/** What the MLP of a block is. */
+export function mlpOf({ mlp, denseBlocks }: ModelConfig, layer: number): MlpConfig {
+  return denseBlocks?.layers.includes(layer) === true ? denseBlocks.mlp : mlp;
+}
+
+/** The numbers of the blocks that have experts. */
+export function moeLayers(config: ModelConfig): number[] {
+  return Array.from({ length: config.nLayers }, (_, l) => l).filter((l) => mlpOf(config, l).kind === "moe");
+}
+
+/**
+ * The experts of a model, for what makes sense only with them.
+ * @param where who asks, for the message
+ * @throws ConfigError for a dense model
+ * @example const { nExperts, topK } = moeOf(model.config);
+ */
+export function moeOf({ mlp, family }: ModelConfig, where = "moeOf"): MoeConfig {
+  if (mlp.kind === "moe") return mlp;
+  throw new ConfigError(`${where}: the model must have experts, got a dense ${family}, which has no router`);
 }

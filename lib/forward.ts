@@ -1,7 +1,7 @@
 import * as tf from "@tensorflow/tfjs";
 import type { ModelConfig } from "./config.ts";
 import type { Hooks } from "./hooks.ts";
-import { moe } from "./moe.ts";
+import { mlp } from "./mlp.ts";
 import { attention, causalMask, type KeyValues } from "./ops/attention.ts";
 import { layerNorm } from "./ops/layerNorm.ts";
 import { rmsNorm } from "./ops/rmsNorm.ts";
@@ -121,7 +121,7 @@ function block(
     const attnOut = taps.tap("hook_attn_out", asAdded(attended, weights.ln1Post, config));
     const mid = taps.tap("hook_resid_mid", x.add<tf.Tensor2D>(attnOut));
     const ln2 = norm(mid, weights.ln2, config, tapOrNull(taps, "ln2.hook_scale"));
-    const mixed = moe(taps.tap("ln2.hook_normalized", ln2), weights.mlp, config.mlp, taps);
+    const mixed = mlp(taps.tap("ln2.hook_normalized", ln2), weights.mlp, taps);
     const mlpOut = taps.tap("hook_mlp_out", asAdded(mixed, weights.ln2Post, config));
     return taps.tap("hook_resid_post", mid.add<tf.Tensor2D>(mlpOut));
   });

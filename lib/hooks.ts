@@ -1,12 +1,28 @@
 import type { Tensor } from "@tensorflow/tfjs";
 import type { Axis, Shape } from "./axes.ts";
-import type { ModelConfig } from "./config.ts";
+import { type ModelConfig, mlpOf } from "./config.ts";
 import { listed } from "./errors.ts";
+
+/** What only some blocks have: which those are, and why the others have it not. */
+const NEEDS = {
+  experts: {
+    isMet: (config: ModelConfig, layer: number): boolean => mlpOf(config, layer).kind === "moe",
+    blocks: "blocks with experts",
+    reason: "dense blocks have no router and no experts",
+  },
+  dense: {
+    isMet: (config: ModelConfig, layer: number): boolean => mlpOf(config, layer).kind === "dense",
+    blocks: "dense blocks",
+    reason: "the neurons of experts are at mlp.experts.{e}",
+  },
+} as const;
 
 interface HookSpec {
   readonly shape: Shape;
   readonly dtype: "float32" | "int32";
   readonly meaning: string;
+  /** Absent: every block has it. */
+  readonly needs?: keyof typeof NEEDS;
 }
 
 const RESIDUAL: Shape = ["batch", "pos", "d_model"];
@@ -16,9 +32,12 @@ const PATTERN: Shape = ["batch", "n_heads", "q_pos", "k_pos"];
 const ALL_EXPERTS: Shape = ["batch", "pos", "n_experts"];
 const CHOSEN: Shape = ["batch", "pos", "top_k"];
 const INSIDE: Shape = ["n_routed", "d_ff"];
+const NEURONS: Shape = ["batch", "pos", "d_ff"];
 
 const real = (shape: Shape, meaning: string): HookSpec => ({ shape, dtype: "float32", meaning });
-const whole = (shape: Shape, meaning: string): HookSpec => ({ shape, dtype: "int32", meaning });
+const routed = (shape: Shape, meaning: string): HookSpec => ({ ...real(shape, meaning), needs: "experts" });
+const routedWhole = (shape: Shape, meaning: string): HookSpec => ({ ...routed(shape, meaning), dtype: "int32" });
+const dense = (meaning: string): HookSpec => ({ ...real(NEURONS, `dense block: ${meaning}`), needs: "dense" });
 
 /** Every hook of a model, in the order in which it fires: name pattern, shape, type and meaning. */
 export const HOOKS = {
@@ -40,22 +59,28 @@ export const HOOKS = {
   "blocks.{l}.hook_attn_out": real(RESIDUAL, "what attention adds to the residual stream"),
   "blocks.{l}.hook_resid_mid": real(RESIDUAL, "residual stream between attention and MLP"),
   "blocks.{l}.ln2.hook_scale": real(["batch", "pos", 1], "what the second norm divides by"),
-  "blocks.{l}.ln2.hook_normalized": real(RESIDUAL, "second norm's output, gain included: what router and experts read"),
-  "blocks.{l}.mlp.hook_router_logits": real(ALL_EXPERTS, "the router's raw output"),
-  "blocks.{l}.mlp.hook_router_probs": real(ALL_EXPERTS, "softmax of the router logits over all experts"),
-  "blocks.{l}.mlp.hook_expert_indices": whole(CHOSEN, "chosen experts, best first"),
-  "blocks.{l}.mlp.hook_expert_weights": real(
+  "blocks.{l}.ln2.hook_normalized": real(RESIDUAL, "second norm's output, gain included: what the MLP reads"),
+  "blocks.{l}.mlp.hook_router_logits": routed(ALL_EXPERTS, "the router's raw output"),
+  "blocks.{l}.mlp.hook_router_probs": routed(ALL_EXPERTS, "softmax of the router logits over all experts"),
+  "blocks.{l}.mlp.hook_expert_indices": routedWhole(CHOSEN, "chosen experts, best first"),
+  "blocks.{l}.mlp.hook_expert_weights": routed(
     CHOSEN,
     'mixing weights ("gate weights" in some papers), exactly as applied',
   ),
-  "blocks.{l}.mlp.experts.{e}.hook_token_index": whole(["n_routed"], "which row of [batch*pos] each routed row is"),
-  "blocks.{l}.mlp.experts.{e}.hook_pre": real(INSIDE, "gate projection before its activation"),
-  "blocks.{l}.mlp.experts.{e}.hook_pre_linear": real(INSIDE, "up (linear) projection"),
-  "blocks.{l}.mlp.experts.{e}.hook_post": real(INSIDE, "activated gate times up: the expert's neurons"),
-  "blocks.{l}.mlp.hook_expert_out": real(
+  "blocks.{l}.mlp.experts.{e}.hook_token_index": routedWhole(
+    ["n_routed"],
+    "which row of [batch*pos] each routed row is",
+  ),
+  "blocks.{l}.mlp.experts.{e}.hook_pre": routed(INSIDE, "gate projection before its activation"),
+  "blocks.{l}.mlp.experts.{e}.hook_pre_linear": routed(INSIDE, "up (linear) projection"),
+  "blocks.{l}.mlp.experts.{e}.hook_post": routed(INSIDE, "activated gate times up: the expert's neurons"),
+  "blocks.{l}.mlp.hook_expert_out": routed(
     ["batch", "pos", "top_k", "d_model"],
     "each chosen expert's output before weighting",
   ),
+  "blocks.{l}.mlp.hook_pre": dense("gate projection before its activation"),
+  "blocks.{l}.mlp.hook_pre_linear": dense("up (linear) projection"),
+  "blocks.{l}.mlp.hook_post": dense("activated gate times up: the neurons"),
   "blocks.{l}.hook_mlp_out": real(RESIDUAL, "what the MLP adds to the residual stream"),
   "blocks.{l}.hook_resid_post": real(RESIDUAL, "residual stream that leaves the block"),
   "ln_final.hook_scale": real(["batch", "pos", 1], "what the final norm divides by"),
@@ -108,32 +133,37 @@ export function patternOf(name: string): HookPattern | null {
   return Object.hasOwn(HOOKS, pattern) ? (pattern as HookPattern) : null;
 }
 
+function hasHook(pattern: HookPattern, config: ModelConfig, layer: number): boolean {
+  const { needs } = HOOKS[pattern];
+  return needs === undefined || NEEDS[needs].isMet(config, layer);
+}
+
 /** Every hook name of a model, in the order in which the hooks fire. */
 export function hookNames(config: ModelConfig): HookName[] {
-  const patterns = Object.keys(HOOKS);
+  const patterns = Object.keys(HOOKS) as HookPattern[];
   const inBlock = patterns.filter((pattern) => pattern.startsWith("blocks."));
   const first = patterns.indexOf(inBlock[0]!);
+  const nExperts = config.mlp.kind === "moe" ? config.mlp.nExperts : 0;
   const perExpert = (pattern: string): string[] =>
-    pattern.includes("{e}")
-      ? Array.from({ length: config.mlp.nExperts }, (_, e) => pattern.replace("{e}", String(e)))
-      : [pattern];
+    pattern.includes("{e}") ? Array.from({ length: nExperts }, (_, e) => pattern.replace("{e}", String(e))) : [pattern];
   const blocks = Array.from({ length: config.nLayers }, (_, l) =>
-    inBlock.flatMap((pattern) => perExpert(pattern.replace("{l}", String(l)))),
+    inBlock
+      .filter((pattern) => hasHook(pattern, config, l))
+      .flatMap((pattern) => perExpert(pattern.replace("{l}", String(l)))),
   );
   return [...patterns.slice(0, first), ...blocks.flat(), ...patterns.slice(first + inBlock.length)] as HookName[];
 }
 
-/** The size of every axis that the configuration fixes. */
-export function axisSizes(config: ModelConfig): Partial<Record<Axis, number>> {
+/** The size of every axis that the configuration fixes, as a block has it: d_ff may differ between blocks. */
+export function axisSizes(config: ModelConfig, layer: number): Partial<Record<Axis, number>> {
   const { mlp } = config;
   return {
     d_model: config.dModel,
     n_heads: config.nHeads,
     n_kv_heads: config.nKvHeads,
     d_head: config.dHead,
-    d_ff: mlp.dFf,
-    n_experts: mlp.nExperts,
-    top_k: mlp.topK,
+    d_ff: mlpOf(config, layer).dFf,
+    ...(mlp.kind === "moe" ? { n_experts: mlp.nExperts, top_k: mlp.topK } : {}),
     n_layers: config.nLayers,
     d_vocab: config.dVocab,
   };
@@ -151,10 +181,28 @@ function editDistance(a: string, b: string): number {
   return row[b.length]!;
 }
 
-/** A message for a name or glob that matches no hook, with the names nearest to it. */
-export function unknownHook(asked: string, names: readonly string[]): string {
+/** The regular expression of a glob, in which `*` stands for any run of characters. */
+function globOf(asked: string): RegExp {
+  const pieces = asked.split(/\*+/).map((piece) => piece.replace(/[.+?^${}()|[\]\\]/g, "\\$&"));
+  return new RegExp(`^${pieces.join(".*")}$`);
+}
+
+/** A message for a name or glob that matches no hook: what the blocks that it means lack, or the names nearest to it. */
+export function unknownHook(asked: string, config: ModelConfig): string {
   const cut = asked.slice(0, 120);
-  const near = names
+  const glob = globOf(cut);
+  const expert = /\.experts\.(\d+)\./.exec(cut)?.[1] ?? "0";
+  for (const [pattern, { needs }] of Object.entries<HookSpec>(HOOKS)) {
+    if (needs === undefined) continue;
+    const layers = Array.from({ length: config.nLayers }, (_, l) => l).filter(
+      (l) => !NEEDS[needs].isMet(config, l) && glob.test(pattern.replace("{l}", String(l)).replace("{e}", expert)),
+    );
+    if (layers.length === 0) continue;
+    const { blocks, reason } = NEEDS[needs];
+    const where = layers.length === 1 ? `block ${layers[0]}` : `blocks ${listed(layers)}`;
+    return `hooks: ${JSON.stringify(cut)} must be asked of ${blocks}, got ${where} of a ${config.family} (${reason})`;
+  }
+  const near = hookNames(config)
     .map((name) => ({ name, distance: editDistance(cut, name) }))
     .sort((a, b) => a.distance - b.distance)
     .slice(0, 3)
@@ -167,13 +215,13 @@ export function unknownHook(asked: string, names: readonly string[]): string {
  * @param asked for example `["blocks.*.mlp.hook_router_logits", "logits"]`
  * @throws RangeError for one that matches nothing, with near names
  */
-export function matchHooks(asked: string | readonly string[], names: readonly HookName[]): Set<HookName> {
+export function matchHooks(asked: string | readonly string[], config: ModelConfig): Set<HookName> {
+  const names = hookNames(config);
   const matched = new Set<HookName>();
   for (const glob of typeof asked === "string" ? [asked] : asked) {
-    const pieces = glob.split(/\*+/).map((piece) => piece.replace(/[.+?^${}()|[\]\\]/g, "\\$&"));
-    const pattern = new RegExp(`^${pieces.join(".*")}$`);
+    const pattern = globOf(glob);
     const hits = names.filter((name) => pattern.test(name));
-    if (hits.length === 0) throw new RangeError(unknownHook(glob, names));
+    if (hits.length === 0) throw new RangeError(unknownHook(glob, config));
     for (const name of hits) matched.add(name);
   }
   return matched;

@@ -19,7 +19,16 @@ export { Checkpoint, type CheckpointInfo } from "./checkpoint/checkpoint.ts";
 export { loadModel, loadTokenizer, readConfig, saveModel } from "./checkpoint/folder.ts";
 export { openFolder, writeSafetensors } from "./checkpoint/node.ts";
 export type { TensorData } from "./checkpoint/write.ts";
-export type { Gating, ModelConfig, MoeConfig } from "./config.ts";
+export {
+  type DenseConfig,
+  type Gating,
+  type MlpConfig,
+  type ModelConfig,
+  type MoeConfig,
+  mlpOf,
+  moeLayers,
+  moeOf,
+} from "./config.ts";
 export { CheckpointError, ConfigError, ShapeError } from "./errors.ts";
 export { FAMILIES, parseConfig } from "./families/index.ts";
 export { type GenerateOptions, generate } from "./generate.ts";

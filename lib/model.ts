@@ -24,7 +24,7 @@ export interface CacheOptions extends RunOptions {
 }
 
 /**
- * A Mixture-of-Experts transformer whose every intermediate value has a name ({@link HOOKS}).
+ * A transformer, with experts or dense, whose every intermediate value has a name ({@link HOOKS}).
  * Tensors that its methods return belong to the caller; a run leaves nothing else behind.
  */
 export class MoeModel {
@@ -88,7 +88,7 @@ export class MoeModel {
   runWithCache(tokens: Tokens, options: CacheOptions = {}): { logits: tf.Tensor3D; cache: ActivationCache } {
     const { names = "*", hooks = {}, ...rest } = options;
     const cache = new ActivationCache();
-    const kept = { names: matchHooks(names, this.hookNames), cache };
+    const kept = { names: matchHooks(names, this.config), cache };
     try {
       return { logits: this.#run(tokens, hooks, rest, kept), cache };
     } catch (error) {

@@ -6,6 +6,8 @@ import type { BlockTaps } from "./taps.ts";
 
 /** The weights of one MoE layer. */
 export interface MoeWeights {
+  kind: "moe";
+  config: MoeConfig;
   /** [d_model, n_experts] */
   router: tf.Tensor2D;
   experts: ExpertWeights;
@@ -17,10 +19,10 @@ export interface MoeWeights {
  * @param x [rows, d_model]
  * @returns [rows, d_model]
  */
-export function moe(x: tf.Tensor2D, weights: MoeWeights, config: MoeConfig, taps: BlockTaps): tf.Tensor2D {
+export function moe(x: tf.Tensor2D, weights: MoeWeights, taps: BlockTaps): tf.Tensor2D {
   return tf.tidy(() => {
-    const { topK, nExperts } = config;
-    const routing = route(tf.matMul(x, weights.router), topK, config.gating, {
+    const { topK, nExperts, gating } = weights.config;
+    const routing = route(tf.matMul(x, weights.router), topK, gating, {
       logits: (value) => taps.tap("mlp.hook_router_logits", value),
       probs: (value) => taps.tap("mlp.hook_router_probs", value),
       indices: (value) => taps.tap("mlp.hook_expert_indices", value),

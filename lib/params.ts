@@ -1,11 +1,11 @@
-import type { ModelConfig } from "./config.ts";
+import { type MlpConfig, type ModelConfig, mlpOf } from "./config.ts";
 
 /**
  * Every parameter of a model, by name, with its shape. Matrices stand as x·W needs them, input axis first; names follow
  * the hooks' paths. A family's table says where each comes from in a checkpoint.
  */
 export function paramShapes(config: ModelConfig): Map<string, number[]> {
-  const { dModel, nHeads, nKvHeads, dHead, dVocab, mlp, qkNorm } = config;
+  const { dModel, nHeads, nKvHeads, dHead, dVocab, qkNorm } = config;
   const after = (name: string): [string, number[]][] => (config.postNorms === true ? [[name, [dModel]]] : []);
   const shapes = new Map<string, number[]>([["embed.W_E", [dVocab, dModel]]]);
   for (let l = 0; l < config.nLayers; l++) {
@@ -21,10 +21,7 @@ export function paramShapes(config: ModelConfig): Map<string, number[]> {
       ["attn.W_O", [nHeads * dHead, dModel]],
       ...after("ln1_post.w"),
       ["ln2.w", [dModel]],
-      ["mlp.W_router", [dModel, mlp.nExperts]],
-      ["mlp.W_gate", [mlp.nExperts, dModel, mlp.dFf]],
-      ["mlp.W_up", [mlp.nExperts, dModel, mlp.dFf]],
-      ["mlp.W_down", [mlp.nExperts, mlp.dFf, dModel]],
+      ...mlpShapes(mlpOf(config, l), dModel),
       ...after("ln2_post.w"),
     ];
     for (const [name, shape] of block) shapes.set(`blocks.${l}.${name}`, shape);
@@ -33,15 +30,27 @@ export function paramShapes(config: ModelConfig): Map<string, number[]> {
   return config.tiedEmbeddings === true ? shapes : shapes.set("unembed.W_U", [dModel, dVocab]);
 }
 
+function mlpShapes(mlp: MlpConfig, dModel: number): [string, number[]][] {
+  const { dFf } = mlp;
+  const experts = mlp.kind === "moe" ? [mlp.nExperts] : [];
+  return [
+    ...(mlp.kind === "moe" ? ([["mlp.W_router", [dModel, mlp.nExperts]]] as [string, number[]][]) : []),
+    ["mlp.W_gate", [...experts, dModel, dFf]],
+    ["mlp.W_up", [...experts, dModel, dFf]],
+    ["mlp.W_down", [...experts, dFf, dModel]],
+  ];
+}
+
 /** Parameters of a model: all of them, and those that one token uses (all but the experts it is not routed to). */
 export function parameterCounts(config: ModelConfig): { total: number; active: number } {
+  const { mlp } = config;
   let total = 0;
   let active = 0;
   for (const [name, shape] of paramShapes(config)) {
     const size = shape.reduce((a, b) => a * b, 1);
-    const isExpert = /\.mlp\.W_(gate|up|down)$/.test(name);
+    const isOfExperts = /\.mlp\.W_(gate|up|down)$/.test(name) && shape.length === 3;
     total += size;
-    active += isExpert ? (size / config.mlp.nExperts) * config.mlp.topK : size;
+    active += isOfExperts && mlp.kind === "moe" ? (size / mlp.nExperts) * mlp.topK : size;
   }
   return { total, active };
 }

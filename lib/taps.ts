@@ -28,7 +28,8 @@ export interface Kept {
  */
 export class Taps {
   readonly #hooks: ReadonlyMap<string, readonly HookFn[]>;
-  readonly #sizes: Partial<Record<Axis, number>>;
+  readonly #config: ModelConfig;
+  readonly #runSizes: Partial<Record<Axis, number>>;
   readonly #kept: Kept | null;
 
   /**
@@ -50,7 +51,8 @@ export class Taps {
     if (entries.length > 0) checkNames(config, entries);
     this.#hooks = new Map(entries.filter(([, list]) => list.length > 0));
     this.#kept = kept;
-    this.#sizes = { ...axisSizes(config), batch, pos, q_pos: pos, k_pos: past + pos };
+    this.#config = config;
+    this.#runSizes = { batch, pos, q_pos: pos, k_pos: past + pos };
   }
 
   /** Whether anybody listens to this hook. */
@@ -65,22 +67,24 @@ export class Taps {
   tap<T extends Tensor>(name: HookName, value: T): T {
     if (!this.wants(name)) return value;
     const { shape, dtype } = HOOKS[patternOf(name)!];
-    const seen: Tensor = value.reshape(this.#resolve(shape, value));
     const context = { name, layer: layerOf(name) };
+    const sizes = { ...axisSizes(this.#config, context.layer ?? 0), ...this.#runSizes };
+    const seen: Tensor = value.reshape(resolved(shape, sizes, value));
     let current = seen;
     for (const hook of this.#hooks.get(name) ?? []) {
       const replacement: unknown = hook(current, context);
       if (replacement === undefined) continue;
-      current = checkReplacement(name, replacement, shape, dtype, this.#sizes, seen);
+      current = checkReplacement(name, replacement, shape, dtype, sizes, seen);
     }
     // What was shown is a tensor of its own; a replacement may be the caller's to dispose.
     if (this.#kept?.names.has(name) === true) this.#kept.cache.adopt(name, current === seen ? seen : current.clone());
     return current === seen ? value : current.reshape<T>(value.shape);
   }
+}
 
-  #resolve(shape: Shape, value: Tensor): number[] {
-    return shape.map((axis) => (typeof axis === "number" ? axis : (this.#sizes[axis] ?? value.shape[0])));
-  }
+/** A declared shape in numbers; an axis that no size is known of is the first of the value's. */
+function resolved(shape: Shape, sizes: Partial<Record<Axis, number>>, value: Tensor): number[] {
+  return shape.map((axis) => (typeof axis === "number" ? axis : (sizes[axis] ?? value.shape[0]!)));
 }
 
 /** The hooks of one block: names without their `blocks.{l}.`. */
@@ -108,10 +112,9 @@ function layerOf(name: string): number | null {
 }
 
 function checkNames(config: ModelConfig, entries: readonly (readonly [string, unknown])[]): void {
-  const names = hookNames(config);
-  const known = new Set<string>(names);
+  const known = new Set<string>(hookNames(config));
   for (const [name, hook] of entries) {
-    if (!known.has(name)) throw new RangeError(unknownHook(name, names));
+    if (!known.has(name)) throw new RangeError(unknownHook(name, config));
     if (!Array.isArray(hook) || hook.some((fn) => typeof fn !== "function"))
       throw new TypeError(`hooks: ${name} must be a function or a list of functions, got ${typeof hook}`);
   }

@@ -1,6 +1,6 @@
 import type * as tf from "@tensorflow/tfjs";
-import type { ModelConfig } from "./config.ts";
-import type { MoeWeights } from "./moe.ts";
+import { type ModelConfig, mlpOf } from "./config.ts";
+import type { MlpWeights } from "./mlp.ts";
 
 /** The weights of one block. */
 export interface BlockWeights {
@@ -14,7 +14,7 @@ export interface BlockWeights {
   ln1Post: tf.Tensor1D | null;
   ln2: tf.Tensor1D;
   ln2Post: tf.Tensor1D | null;
-  mlp: MoeWeights;
+  mlp: MlpWeights;
 }
 
 /** The weights of a model. */
@@ -40,11 +40,6 @@ export function assembleWeights(
 ): Weights {
   const param = <T extends tf.Tensor>(name: string): T => params.get(name) as T;
   const block = (l: number): BlockWeights => {
-    const [gate, up, down] = ["W_gate", "W_up", "W_down"].map((part) => `blocks.${l}.mlp.${part}`) as [
-      string,
-      string,
-      string,
-    ];
     const optional = (part: string): tf.Tensor1D | null =>
       (params.get(`blocks.${l}.${part}`) as tf.Tensor1D | undefined) ?? null;
     return {
@@ -56,13 +51,26 @@ export function assembleWeights(
       ln1Post: optional("ln1_post.w"),
       ln2Post: optional("ln2_post.w"),
       ln2: param(`blocks.${l}.ln2.w`),
-      mlp: {
-        router: param(`blocks.${l}.mlp.W_router`),
-        experts: {
-          activation: config.mlp.activation,
-          stacked: params.has(gate) ? { gate: param(gate), up: param(up), down: param(down) } : null,
-          one: (e) => ({ gate: expert(gate, e), up: expert(up, e), down: expert(down, e) }),
-        },
+      mlp: mlpWeights(l),
+    };
+  };
+  const mlpWeights = (l: number): MlpWeights => {
+    const mlp = mlpOf(config, l);
+    const { activation } = mlp;
+    const [gate, up, down] = ["W_gate", "W_up", "W_down"].map((part) => `blocks.${l}.mlp.${part}`) as [
+      string,
+      string,
+      string,
+    ];
+    if (mlp.kind === "dense") return { kind: "dense", activation, gate: param(gate), up: param(up), down: param(down) };
+    return {
+      kind: "moe",
+      config: mlp,
+      router: param(`blocks.${l}.mlp.W_router`),
+      experts: {
+        activation,
+        stacked: params.has(gate) ? { gate: param(gate), up: param(up), down: param(down) } : null,
+        one: (e) => ({ gate: expert(gate, e), up: expert(up, e), down: expert(down, e) }),
       },
     };
   };

@@ -1,12 +1,12 @@
 import * as tf from "@tensorflow/tfjs";
 import { expect } from "vitest";
 import type { Checkpoint } from "../lib/checkpoint/checkpoint.ts";
-import type { ModelConfig } from "../lib/config.ts";
+import type { ModelConfig, MoeConfig } from "../lib/config.ts";
 import { MoeModel } from "../lib/model.ts";
 import { paramShapes } from "../lib/params.ts";
 
 /** A DBRX-shaped model small enough to follow by hand. */
-export const TINY: ModelConfig = {
+export const TINY: ModelConfig & { mlp: MoeConfig } = {
   family: "dbrx",
   nLayers: 2,
   dModel: 16,
@@ -28,6 +28,16 @@ export const TINY: ModelConfig = {
     gating: { kind: "softmaxThenTopK", normalize: 1 },
     loadBalanceWeight: 0.05,
   },
+};
+
+/** The same with a dense MLP in every block. */
+export const TINY_DENSE: ModelConfig = { ...TINY, mlp: { kind: "dense", dFf: 9, activation: "silu" } };
+
+/** The same with three blocks, of which the middle one is dense and wider than an expert. */
+export const TINY_MIXED: ModelConfig & { mlp: MoeConfig } = {
+  ...TINY,
+  nLayers: 3,
+  denseBlocks: { layers: [1], mlp: { kind: "dense", dFf: 9, activation: "silu" } },
 };
 
 /** A small seeded generator of uniform numbers in [0, 1) (mulberry32). */

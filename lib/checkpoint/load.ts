@@ -164,7 +164,11 @@ export function checkpointTensors(
       tensors.get(tensor)!.data.set(pieces[i]!, (rows?.[0] ?? 0) * shape.at(-1)!);
     }
   }
-  return [...tensors.values()];
+  const fillers = (family.fillers?.(config) ?? []).map(({ tensor, shape }): TensorData => {
+    const data = new Float32Array(shape.reduce((a, b) => a * b, 1));
+    return { name: tensor, shape, dtype, data };
+  });
+  return [...tensors.values(), ...fillers];
 }
 
 /** The values of each part of a parameter, as the file holds them. */

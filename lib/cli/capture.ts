@@ -3,7 +3,7 @@ import { dirname } from "node:path";
 import { loadModel, loadTokenizer, readConfig, readText } from "../checkpoint/folder.ts";
 import { refused, writeSafetensors } from "../checkpoint/node.ts";
 import type { TensorData } from "../checkpoint/write.ts";
-import { hookNames, matchHooks } from "../hooks.ts";
+import { matchHooks } from "../hooks.ts";
 import { checkTokens } from "../tokens.ts";
 import { type Command, parse, UsageError } from "./command.ts";
 
@@ -47,7 +47,7 @@ export const captureCommand: Command = {
     const config = await readConfig(folder);
     const tokens = rows ?? [(await loadTokenizer(folder)).encode(text ?? (await readText(file!)))];
     checkTokens(tokens, config, 0);
-    matchHooks(names, hookNames(config));
+    matchHooks(names, config);
     // The dot fails where the path is not a folder.
     await access(`${dirname(out)}/.`, constants.W_OK).catch((cause: unknown) => {
       throw refused(out, "must be writable", cause);

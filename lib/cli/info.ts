@@ -3,6 +3,7 @@ import type { CheckpointInfo } from "../checkpoint/checkpoint.ts";
 import { exists, readConfig } from "../checkpoint/folder.ts";
 import { openFolder } from "../checkpoint/node.ts";
 import type { ModelConfig } from "../config.ts";
+import { listed } from "../errors.ts";
 import { parameterCounts } from "../params.ts";
 import { type Command, parse } from "./command.ts";
 
@@ -23,7 +24,7 @@ async function checkpointInfo(folder: string): Promise<CheckpointInfo | null> {
 }
 
 function lines(config: ModelConfig, checkpoint: CheckpointInfo | null): string[] {
-  const { mlp } = config;
+  const { mlp, denseBlocks } = config;
   const { total, active } = parameterCounts(config);
   const number = (value: number | bigint): string => value.toLocaleString("en-US");
   const onDisk =
@@ -37,8 +38,15 @@ function lines(config: ModelConfig, checkpoint: CheckpointInfo | null): string[]
     `heads                ${config.nHeads} query, ${config.nKvHeads} key-value, of ${config.dHead}`,
     `vocabulary           ${number(config.dVocab)}`,
     `context              ${number(config.nCtx)} tokens`,
-    `experts              ${mlp.nExperts}, ${mlp.topK} per token, d_ff ${number(mlp.dFf)}`,
-    `combinations         ${number(combinations(mlp.nExperts, mlp.topK))} sets of experts per layer`,
+    ...(mlp.kind === "dense"
+      ? [`experts              none: dense, d_ff ${number(mlp.dFf)}`]
+      : [
+          `experts              ${mlp.nExperts}, ${mlp.topK} per token, d_ff ${number(mlp.dFf)}`,
+          `combinations         ${number(combinations(mlp.nExperts, mlp.topK))} sets of experts per layer`,
+        ]),
+    ...(denseBlocks === undefined
+      ? []
+      : [`dense layers         ${listed(denseBlocks.layers)}, d_ff ${number(denseBlocks.mlp.dFf)}`]),
     `parameters           ${number(total)}`,
     `active per token     ${number(active)} (${((100 * active) / total).toFixed(1)} %)`,
     `weights on disk      ${onDisk}`,
@@ -59,11 +67,11 @@ export const infoCommand: Command = {
       return;
     }
     const { total, active } = parameterCounts(config);
-    const { nExperts, topK } = config.mlp;
+    const { mlp } = config;
     const json = {
       config,
       parameters: { total, active },
-      combinations: Number(combinations(nExperts, topK)),
+      combinations: mlp.kind === "moe" ? Number(combinations(mlp.nExperts, mlp.topK)) : null,
       checkpoint,
     };
     console.log(JSON.stringify(json, null, 2));

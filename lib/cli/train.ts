@@ -156,15 +156,16 @@ async function writing(path: string, change: () => Promise<void>): Promise<void>
   }
 }
 
+/** A step of the curve; a dense model has no auxiliary losses and no loads, and no fields for them. */
 function curvePoint({ step, crossEntropy, loadBalance, zLoss, gradientNorm, maxViolation }: TrainingProgress): object {
   const round = (value: number): number => Number(value.toPrecision(5));
+  const isDense = loadBalance === null || zLoss === null;
   return {
     step,
     crossEntropy: round(crossEntropy),
-    loadBalance: round(loadBalance),
-    zLoss: round(zLoss),
+    ...(isDense ? {} : { loadBalance: round(loadBalance), zLoss: round(zLoss) }),
     gradientNorm: round(gradientNorm),
-    maxViolation: maxViolation.map(round),
+    ...(isDense ? {} : { maxViolation: maxViolation.map(round) }),
   };
 }
 
@@ -172,8 +173,9 @@ function progressLine(p: TrainingProgress): string {
   return [
     `step ${p.step}/${p.steps}`,
     `loss ${p.crossEntropy.toFixed(3)}`,
-    `balance ${p.loadBalance.toFixed(3)}`,
-    `MaxVio ${Math.max(...p.maxViolation).toFixed(2)}`,
+    ...(p.loadBalance === null
+      ? []
+      : [`balance ${p.loadBalance.toFixed(3)}`, `MaxVio ${Math.max(...p.maxViolation).toFixed(2)}`]),
     `${Math.round(p.tokensPerSecond)} tokens/s`,
     `${clock(p.secondsLeft)} left`,
   ].join("  ");

@@ -1,6 +1,6 @@
 // oxlint-disable-next-line no-restricted-imports -- how much memory is free, only Node knows
 import { freemem } from "node:os";
-import type { ModelConfig, MoeConfig } from "../config.ts";
+import type { MlpConfig, ModelConfig, MoeConfig } from "../config.ts";
 import { paramShapes } from "../params.ts";
 import { canDot, MAX_PAGES, PAGE, padded } from "./dots.ts";
 import { MOST_TASKS } from "./products.ts";
@@ -20,6 +20,7 @@ const FIELDS: readonly (keyof ModelConfig)[] = [
   "ropeBase",
   "clipQkv",
   "mlp",
+  "denseBlocks",
   "attentionScale",
   "attentionSoftcap",
   "qkNorm",
@@ -41,10 +42,18 @@ const MLP_FIELDS: readonly (keyof MoeConfig)[] = [
 
 /** Whether a model's tokens can be run by a {@link Stepper}: it is understood, and a copy of its weights has room. */
 export function canStep(config: ModelConfig): boolean {
+  const { mlp, denseBlocks } = config;
   const understood =
     Object.keys(config).every((field) => FIELDS.includes(field as keyof ModelConfig)) &&
-    Object.keys(config.mlp).every((field) => MLP_FIELDS.includes(field as keyof MoeConfig));
-  return understood && config.mlp.topK <= MOST_TASKS && bytesOf(config) <= roomFor() && canDot();
+    isUnderstood(mlp) &&
+    (denseBlocks === undefined || isUnderstood(denseBlocks.mlp));
+  const tasks = mlp.kind === "moe" ? mlp.topK : 1;
+  return understood && tasks <= MOST_TASKS && bytesOf(config) <= roomFor() && canDot();
+}
+
+/** A dense MLP has some of the fields that experts have. */
+function isUnderstood(mlp: MlpConfig): boolean {
+  return Object.keys(mlp).every((field) => MLP_FIELDS.includes(field as keyof MoeConfig));
 }
 
 /** Bytes of the copied weights, at most: a row of a matrix fills whole turns of a product's loop. */

@@ -4,7 +4,7 @@ import { chooseExperts } from "./chooseExperts.ts";
 import { gatedLinear } from "./gatedLinear.ts";
 import { Products } from "./products.ts";
 import type { Sequence } from "./sequence.ts";
-import { type StepBlock, type StepWeights, stepWeights } from "./stepWeights.ts";
+import { type StepBlock, type StepDense, type StepMoe, type StepWeights, stepWeights } from "./stepWeights.ts";
 
 /**
  * The forward pass (forward.ts) for one token after a sequence, without hooks, in plain numbers: a token is too little
@@ -28,13 +28,17 @@ export class Stepper {
   readonly #routerLogits: Float32Array;
   /** Of each slot [2·d_ff], [d_ff], [d_model]. */
   readonly #slots: { pre: Float32Array; post: Float32Array; out: Float32Array }[];
+  /** Of a dense block [2·d_ff], [d_ff]. */
+  readonly #dense: { pre: Float32Array; post: Float32Array };
   /** [d_vocab] */
   readonly #logits: Float32Array;
 
   /** @param params one tensor for each name of `paramShapes(config)`; they are copied */
   constructor(config: ModelConfig, params: ReadonlyMap<string, tf.Tensor>) {
-    const { dModel, nHeads, nKvHeads, dHead, dVocab, mlp } = config;
-    const products = new Products(mlp.topK);
+    const { dModel, nHeads, nKvHeads, dHead, dVocab, mlp, denseBlocks } = config;
+    const { nExperts, topK } = mlp.kind === "moe" ? mlp : { nExperts: 0, topK: 0 };
+    const products = new Products(Math.max(1, topK));
+
     this.#config = config;
     this.#products = products;
     this.#weights = stepWeights(config, params, products);
@@ -45,12 +49,14 @@ export class Stepper {
     this.#k = this.#qkv.subarray(nHeads * dHead, (nHeads + nKvHeads) * dHead);
     this.#v = this.#qkv.subarray((nHeads + nKvHeads) * dHead);
     this.#z = products.vector(nHeads * dHead);
-    this.#routerLogits = products.vector(mlp.nExperts);
-    this.#slots = Array.from({ length: mlp.topK }, () => ({
+    this.#routerLogits = products.vector(nExperts);
+    this.#slots = Array.from({ length: topK }, () => ({
       pre: products.vector(2 * mlp.dFf),
       post: products.vector(mlp.dFf),
       out: products.vector(dModel),
     }));
+    const dense = mlp.kind === "dense" ? mlp.dFf : (denseBlocks?.mlp.dFf ?? 0);
+    this.#dense = { pre: products.vector(2 * dense), post: products.vector(dense) };
     this.#logits = products.vector(dVocab);
   }
 
@@ -69,7 +75,8 @@ export class Stepper {
       this.#attend(block, sequence, l, rotation);
       this.#add(x, block.ln1Post);
       norm(x, block.ln2, this.#config, this.#normalized);
-      this.#mix(block);
+      if (block.mlp.kind === "moe") this.#mix(block.mlp);
+      else this.#runDense(block.mlp);
       this.#add(x, block.ln2Post);
     }
     sequence.advance(1);
@@ -102,17 +109,24 @@ export class Stepper {
   }
 
   /** The MoE layer of one block, from `#normalized` to `#out`. */
-  #mix(block: StepBlock): void {
+  #mix({ config, router, experts }: StepMoe): void {
     const [products, x] = [this.#products, this.#normalized];
-    const { mlp } = this.#config;
-    products.multiply({ matrix: block.router, x, out: this.#routerLogits });
-    const { experts, weights } = chooseExperts(this.#routerLogits, mlp);
-    const slots = experts.map((e, slot) => ({ ...block.experts[e]!, ...this.#slots[slot]! }));
+    products.multiply({ matrix: router, x, out: this.#routerLogits });
+    const { experts: chosen, weights } = chooseExperts(this.#routerLogits, config);
+    const slots = chosen.map((e, slot) => ({ ...experts[e]!, ...this.#slots[slot]! }));
     products.multiply(...slots.map(({ gateUp, pre }) => ({ matrix: gateUp, x, out: pre })));
-    for (const { pre, post } of slots) gatedLinear(pre, mlp.activation, post);
+    for (const { pre, post } of slots) gatedLinear(pre, config.activation, post);
     products.multiply(...slots.map(({ down, post, out }) => ({ matrix: down, x: post, out })));
     this.#out.fill(0);
     for (const [slot, { out }] of slots.entries()) addTo(this.#out, out, weights[slot]!);
+  }
+
+  /** The dense MLP of one block, from `#normalized` to `#out`. */
+  #runDense({ config, gateUp, down }: StepDense): void {
+    const { pre, post } = this.#dense;
+    this.#products.multiply({ matrix: gateUp, x: this.#normalized, out: pre });
+    gatedLinear(pre, config.activation, post);
+    this.#products.multiply({ matrix: down, x: post, out: this.#out });
   }
 
   /** Adds a sublayer's output to the residual stream, normalised and scaled where the model does so. */

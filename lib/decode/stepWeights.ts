@@ -1,6 +1,25 @@
 import * as tf from "@tensorflow/tfjs";
-import type { ModelConfig } from "../config.ts";
+import { type DenseConfig, type ModelConfig, type MoeConfig, mlpOf } from "../config.ts";
 import type { Matrix, Products } from "./products.ts";
+
+/** A gated linear unit: gate and up below each other, [2·d_ff, d_model], and down, [d_model, d_ff]. */
+interface StepUnit {
+  gateUp: Matrix;
+  down: Matrix;
+}
+
+export interface StepDense extends StepUnit {
+  kind: "dense";
+  config: DenseConfig;
+}
+
+export interface StepMoe {
+  kind: "moe";
+  config: MoeConfig;
+  /** [n_experts, d_model] */
+  router: Matrix;
+  experts: StepUnit[];
+}
 
 /** The weights of one block, each matrix as the outputs' rows. */
 export interface StepBlock {
@@ -13,10 +32,7 @@ export interface StepBlock {
   wO: Matrix;
   ln1Post: Float32Array | null;
   ln2: Float32Array;
-  /** [n_experts, d_model] */
-  router: Matrix;
-  /** Of each expert: gate and up below each other, [2·d_ff, d_model], and down, [d_model, d_ff] */
-  experts: { gateUp: Matrix; down: Matrix }[];
+  mlp: StepMoe | StepDense;
   ln2Post: Float32Array | null;
 }
 
@@ -57,17 +73,28 @@ export function stepWeights(
       wO: turned(`${at}.attn.W_O`),
       ln1Post: vector(`${at}.ln1_post.w`),
       ln2: vector(`${at}.ln2.w`)!,
-      router: turned(`${at}.mlp.W_router`),
-      experts: experts(`${at}.mlp`),
+      mlp: mlp(`${at}.mlp`, l),
       ln2Post: vector(`${at}.ln2_post.w`),
     };
   };
-  const experts = (at: string): StepBlock["experts"] => {
-    const { nExperts, dFf } = config.mlp;
-    const all = Array.from({ length: nExperts }, () => ({
-      gateUp: products.matrix(2 * dFf, config.dModel),
-      down: products.matrix(config.dModel, dFf),
-    }));
+  const unit = (dFf: number): StepUnit => ({
+    gateUp: products.matrix(2 * dFf, config.dModel),
+    down: products.matrix(config.dModel, dFf),
+  });
+  const mlp = (at: string, l: number): StepBlock["mlp"] => {
+    const own = mlpOf(config, l);
+    if (own.kind === "moe")
+      return { kind: "moe", config: own, router: turned(`${at}.W_router`), experts: experts(at, own) };
+    const { gateUp, down } = unit(own.dFf);
+    const copy = (part: string, to: Matrix, firstRow: number): void =>
+      writeTurned(params.get(`${at}.${part}`) as tf.Tensor2D, to, firstRow);
+    copy("W_gate", gateUp, 0);
+    copy("W_up", gateUp, own.dFf);
+    copy("W_down", down, 0);
+    return { kind: "dense", config: own, gateUp, down };
+  };
+  const experts = (at: string, { nExperts, dFf }: MoeConfig): StepUnit[] => {
+    const all = Array.from({ length: nExperts }, () => unit(dFf));
     // One expert at a time: a stack of all, read at once, would be a new array of its size.
     const copy = (part: string, matrixOf: (e: number) => Matrix, firstRow: number): void => {
       const stack = tf.unstack(params.get(`${at}.${part}`)!);

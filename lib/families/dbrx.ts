@@ -1,4 +1,4 @@
-import type { Gating, ModelConfig } from "../config.ts";
+import type { MlpConfig, ModelConfig } from "../config.ts";
 import { ConfigError } from "../errors.ts";
 import { type Family, plain, turned, type WeightPart, type WeightRecipe } from "./family.ts";
 import { Fields } from "./fields.ts";
@@ -7,8 +7,8 @@ import { Fields } from "./fields.ts";
 const LAYER_NORM_EPS = 1e-5;
 
 /**
- * DBRX (Databricks 2024). The names in the file for each part of a block; the three expert tensors are flat,
- * [n_experts·d_ff, d_model], and `w2` is used as it lies (hidden · w2), so only `w1` and `v1` are turned.
+ * The names in the file for each part of a block; the three expert tensors are flat, [n_experts·d_ff, d_model], and `w2`
+ * is used as it lies (hidden · w2), so only `w1` and `v1` are turned.
  */
 const BLOCK: Record<string, string> = {
   "ln1.w": "norm_attn_norm.norm_1.weight",
@@ -21,6 +21,11 @@ const BLOCK: Record<string, string> = {
   "mlp.W_down": "ffn.experts.mlp.w2",
 };
 
+/**
+ * DBRX (Databricks 2024), and the dense model of the same block, with one gated linear unit in the place of the experts.
+ * No other layout of transformers has that block, so the dense one is stored as a DBRX of one expert, in which
+ * transformers computes the same: its router, whose weights are then without effect, is written as zeros.
+ */
 export const dbrx: Family = {
   name: "dbrx",
   modelTypes: ["dbrx"],
@@ -49,21 +54,20 @@ export const dbrx: Family = {
       normEps: LAYER_NORM_EPS,
       ropeBase: attn.number("rope_theta"),
       clipQkv: attn.numberOrNull("clip_qkv", null),
-      mlp: {
-        kind: "moe",
-        nExperts: ffn.number("moe_num_experts"),
-        topK: ffn.number("moe_top_k"),
-        dFf: ffn.number("ffn_hidden_size"),
-        activation: "silu",
-        gating: { kind: "softmaxThenTopK", normalize: ffn.numberOrNull("moe_normalize_expert_weights", 1) },
-        loadBalanceWeight: ffn.number("moe_loss_weight", 0),
-      },
+      mlp: mlpConfig(ffn),
     };
   },
 
+  ignored: /\.ffn\.router\.layer\.weight$/, // of a dense model; where there are experts it is a parameter
+  fillers: ({ mlp, nLayers, dModel }) =>
+    Array.from({ length: mlp.kind === "dense" ? nLayers : 0 }, (_, l) => ({
+      tensor: `transformer.blocks.${l}.${BLOCK["mlp.W_router"]}`,
+      shape: [1, dModel],
+    })),
+
   floatFields: ["moe_normalize_expert_weights", "moe_loss_weight"],
 
-  toJson({ mlp, ...config }): Record<string, unknown> {
+  toJson(config): Record<string, unknown> {
     return {
       architectures: ["DbrxForCausalLM"],
       model_type: "dbrx",
@@ -76,13 +80,7 @@ export const dbrx: Family = {
       // transformers 5 reads the base of RoPE only from here and would else take 10000.
       rope_parameters: { rope_type: "default", rope_theta: config.ropeBase },
       attn_config: { kv_n_heads: config.nKvHeads, clip_qkv: config.clipQkv, rope_theta: config.ropeBase },
-      ffn_config: {
-        ffn_hidden_size: mlp.dFf,
-        moe_num_experts: mlp.nExperts,
-        moe_top_k: mlp.topK,
-        moe_normalize_expert_weights: normalizeOf(mlp.gating),
-        moe_loss_weight: mlp.loadBalanceWeight,
-      },
+      ffn_config: { ffn_hidden_size: config.mlp.dFf, ...expertFields(config.mlp) },
     };
   },
 
@@ -94,6 +92,7 @@ export const dbrx: Family = {
       return turned("lm_head.weight", [dVocab, dModel]);
     }
     const [, layer, part] = inBlock as unknown as [string, string, string];
+    const nExperts = mlp.kind === "moe" ? mlp.nExperts : 1;
     const tensor = `transformer.blocks.${layer}.${BLOCK[part]}`;
     switch (part) {
       case "attn.W_QKV":
@@ -101,19 +100,20 @@ export const dbrx: Family = {
       case "attn.W_O":
         return turned(tensor, [dModel, nHeads * dHead]);
       case "mlp.W_router":
-        return turned(tensor, [mlp.nExperts, dModel]);
+        return turned(tensor, [nExperts, dModel]);
       case "mlp.W_gate":
       case "mlp.W_up":
       case "mlp.W_down": {
-        const shape = [mlp.nExperts * mlp.dFf, dModel];
+        const shape = [nExperts * mlp.dFf, dModel];
         const transposed = part !== "mlp.W_down";
+        if (mlp.kind === "dense") return { join: "none", parts: [{ tensor, shape, transposed }] };
         const ofExpert = (_: unknown, e: number): WeightPart => ({
           tensor,
           shape,
           rows: [e * mlp.dFf, (e + 1) * mlp.dFf],
           transposed,
         });
-        return { join: "experts", parts: Array.from({ length: mlp.nExperts }, ofExpert) };
+        return { join: "experts", parts: Array.from({ length: nExperts }, ofExpert) };
       }
       default:
         return plain(tensor, [dModel]);
@@ -121,7 +121,33 @@ export const dbrx: Family = {
   },
 };
 
-function normalizeOf(gating: Gating): number | null {
-  if (gating.kind === "softmaxThenTopK") return gating.normalize;
-  throw new ConfigError(`config: mlp.gating.kind must be softmaxThenTopK for a dbrx, got ${gating.kind}`);
+/** A router of one expert can only say 1, whatever its weights: with its one expert the model is dense. */
+function mlpConfig(ffn: Fields): MlpConfig {
+  const nExperts = ffn.number("moe_num_experts");
+  const dFf = ffn.number("ffn_hidden_size");
+  if (nExperts === 1) ffn.only("moe_top_k", [1]);
+  if (nExperts === 1) return { kind: "dense", dFf, activation: "silu" };
+  return {
+    kind: "moe",
+    nExperts,
+    topK: ffn.number("moe_top_k"),
+    dFf,
+    activation: "silu",
+    gating: { kind: "softmaxThenTopK", normalize: ffn.numberOrNull("moe_normalize_expert_weights", 1) },
+    loadBalanceWeight: ffn.number("moe_loss_weight", 0),
+  };
+}
+
+/** The fields of `ffn_config` beside the width. */
+function expertFields(mlp: MlpConfig): Record<string, unknown> {
+  if (mlp.kind === "dense") return { moe_num_experts: 1, moe_top_k: 1, moe_loss_weight: 0 };
+  const { nExperts, topK, gating, loadBalanceWeight } = mlp;
+  if (gating.kind !== "softmaxThenTopK")
+    throw new ConfigError(`config: mlp.gating.kind must be softmaxThenTopK for a dbrx, got ${gating.kind}`);
+  return {
+    moe_num_experts: nExperts,
+    moe_top_k: topK,
+    moe_normalize_expert_weights: gating.normalize,
+    moe_loss_weight: loadBalanceWeight,
+  };
 }

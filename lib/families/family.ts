@@ -42,6 +42,8 @@ export interface Family {
   config(json: Record<string, unknown>): ModelConfig;
   /** Fields of config.json that are written with a point even when whole: strict readers tell 1 from 1.0. */
   floatFields?: readonly string[];
+  /** Tensors that no parameter needs and that readers of the format look for; they are written as zeros. */
+  fillers?(config: ModelConfig): { tensor: string; shape: readonly number[] }[];
   /** The config.json that `config` reads back as the same configuration. */
   toJson(config: ModelConfig): Record<string, unknown>;
   /**

@@ -38,6 +38,14 @@ export class Fields {
     return meanings[word] as T;
   }
 
+  /** A list of numbers; absent or null: an empty one. */
+  numbers(name: string): number[] {
+    const value = this.#json[name] ?? [];
+    if (!Array.isArray(value) || value.some((one) => typeof one !== "number"))
+      throw this.error(name, "a list of numbers");
+    return value as number[];
+  }
+
   /** The first of the names that the file has, else the first. */
   nameOf(...names: [string, ...string[]]): string {
     return names.find((name) => Object.hasOwn(this.#json, name)) ?? names[0];

@@ -1,6 +1,6 @@
 import type { Family } from "./family.ts";
 import { Fields } from "./fields.ts";
-import { expertsConfig, LLAMA_TENSORS, llamaConfig, llamaJson, ROPE_TABLES } from "./llamaStyle.ts";
+import { expertsConfig, expertsJson, LLAMA_TENSORS, llamaConfig, llamaJson, ROPE_TABLES } from "./llamaStyle.ts";
 import { recipeOf, type TensorNames } from "./tensorNames.ts";
 
 const MOE = "model.layers.{l}.block_sparse_moe";
@@ -49,7 +49,8 @@ export const granitemoe: Family = {
   toJson: (config) => ({
     architectures: ["GraniteMoeForCausalLM"],
     model_type: "granitemoe",
-    ...llamaJson(config, FIELDS),
+    ...llamaJson(config),
+    ...expertsJson(config, FIELDS),
     embedding_multiplier: config.embeddingScale ?? 1,
     attention_multiplier: config.attentionScale ?? config.dHead ** -0.5,
     residual_multiplier: config.residualScale ?? 1,

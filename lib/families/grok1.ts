@@ -1,6 +1,6 @@
 import type { Family } from "./family.ts";
 import { Fields } from "./fields.ts";
-import { expertsConfig, LLAMA_TENSORS, llamaConfig, llamaJson, ROPE_TABLES } from "./llamaStyle.ts";
+import { expertsConfig, expertsJson, LLAMA_TENSORS, llamaConfig, llamaJson, ROPE_TABLES } from "./llamaStyle.ts";
 import { recipeOf, type TensorNames } from "./tensorNames.ts";
 
 const LAYER = "model.layers.{l}";
@@ -82,7 +82,8 @@ export const grok1: Family = {
   toJson: (config) => ({
     architectures: ["Grok1ModelForCausalLM"],
     model_type: "grok-1",
-    ...llamaJson(config, FIELDS),
+    ...llamaJson(config),
+    ...expertsJson(config, FIELDS),
     embedding_multiplier_scale: config.embeddingScale ?? 1,
     attn_output_multiplier: config.attentionScale ?? config.dHead ** -0.5,
     max_attn_value: config.attentionSoftcap,

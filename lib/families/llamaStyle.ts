@@ -1,4 +1,4 @@
-import type { Activation, Gating, ModelConfig, MoeConfig } from "../config.ts";
+import { type Activation, type Gating, type ModelConfig, type MoeConfig, moeOf } from "../config.ts";
 import { listed } from "../errors.ts";
 import type { Fields } from "./fields.ts";
 import type { TensorNames } from "./tensorNames.ts";
@@ -14,6 +14,9 @@ export const LLAMA_TENSORS: TensorNames = {
   "attn.W_V": "model.layers.{l}.self_attn.v_proj.weight",
   "attn.W_O": "model.layers.{l}.self_attn.o_proj.weight",
   "ln2.w": "model.layers.{l}.post_attention_layernorm.weight",
+  "dense.W_gate": "model.layers.{l}.mlp.gate_proj.weight",
+  "dense.W_up": "model.layers.{l}.mlp.up_proj.weight",
+  "dense.W_down": "model.layers.{l}.mlp.down_proj.weight",
   "ln_final.w": "model.norm.weight",
   "unembed.W_U": "lm_head.weight",
 };
@@ -71,6 +74,11 @@ export function llamaConfig(top: Fields, defaultBase?: number): Omit<ModelConfig
   };
 }
 
+/** What the gate projection goes through. */
+export function activationOf(top: Fields): Activation {
+  return top.choice("hidden_act", ACTIVATIONS);
+}
+
 /** The fields of a family's config.json for the number of experts and the width of one. */
 export interface ExpertFields {
   count: "num_local_experts" | "num_experts";
@@ -84,7 +92,7 @@ export function expertsConfig(top: Fields, { count, width }: ExpertFields): Omit
     nExperts: top.number(top.nameOf(count, "num_local_experts", "num_experts")),
     topK: top.number("num_experts_per_tok"),
     dFf: top.number(width),
-    activation: top.choice("hidden_act", ACTIVATIONS),
+    activation: activationOf(top),
     loadBalanceWeight: top.number("router_aux_loss_coef", 0.001),
   };
 }
@@ -95,7 +103,8 @@ export function gatingConfig(top: Fields): Gating {
 }
 
 /** The field that {@link gatingConfig} reads back. */
-export function gatingJson(gating: Gating): Record<string, unknown> {
+export function gatingJson(config: ModelConfig): Record<string, unknown> {
+  const { gating } = moeOf(config, config.family);
   return { norm_topk_prob: gating.kind === "softmaxThenTopK" && gating.normalize === 1 };
 }
 
@@ -123,9 +132,8 @@ export function refuseWindow(top: Fields, nCtx: number): void {
     throw top.error("sliding_window", `null or at least max_position_embeddings (${nCtx})`);
 }
 
-/** The config.json that {@link llamaConfig} and {@link expertsConfig} read back. */
-export function llamaJson(config: ModelConfig, { count, width }: ExpertFields): Record<string, unknown> {
-  const { mlp } = config;
+/** The config.json that {@link llamaConfig} reads back. */
+export function llamaJson(config: ModelConfig): Record<string, unknown> {
   return {
     hidden_size: config.dModel,
     num_hidden_layers: config.nLayers,
@@ -137,10 +145,17 @@ export function llamaJson(config: ModelConfig, { count, width }: ExpertFields): 
     rms_norm_eps: config.normEps,
     rope_theta: config.ropeBase,
     tie_word_embeddings: config.tiedEmbeddings === true,
-    [count]: mlp.nExperts,
-    num_experts_per_tok: mlp.topK,
-    [width]: mlp.dFf,
-    hidden_act: Object.keys(ACTIVATIONS).find((name) => ACTIVATIONS[name] === mlp.activation),
-    router_aux_loss_coef: mlp.loadBalanceWeight,
+    hidden_act: Object.keys(ACTIVATIONS).find((name) => ACTIVATIONS[name] === config.mlp.activation),
+  };
+}
+
+/** The fields that {@link expertsConfig} reads back. */
+export function expertsJson(config: ModelConfig, { count, width }: ExpertFields): Record<string, unknown> {
+  const { nExperts, topK, dFf, loadBalanceWeight } = moeOf(config, config.family);
+  return {
+    [count]: nExperts,
+    num_experts_per_tok: topK,
+    [width]: dFf,
+    router_aux_loss_coef: loadBalanceWeight,
   };
 }

@@ -3,6 +3,7 @@ import { Fields } from "./fields.ts";
 import {
   EXPERTS_FUSED,
   expertsConfig,
+  expertsJson,
   LLAMA_TENSORS,
   llamaConfig,
   llamaJson,
@@ -37,7 +38,12 @@ export const mixtral: Family = {
     return { family: "mixtral", ...llama, clipQkv: null, mlp: { ...expertsConfig(top, FIELDS), gating } };
   },
 
-  toJson: (config) => ({ architectures: ["MixtralForCausalLM"], model_type: "mixtral", ...llamaJson(config, FIELDS) }),
+  toJson: (config) => ({
+    architectures: ["MixtralForCausalLM"],
+    model_type: "mixtral",
+    ...llamaJson(config),
+    ...expertsJson(config, FIELDS),
+  }),
 
   recipe: (param, config, held) => recipeOf([PUBLISHED, EXPERTS_FUSED], param, config, held),
 };

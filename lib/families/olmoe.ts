@@ -4,6 +4,7 @@ import {
   EXPERTS_APART,
   EXPERTS_FUSED,
   expertsConfig,
+  expertsJson,
   gatingConfig,
   gatingJson,
   llamaConfig,
@@ -40,9 +41,10 @@ export const olmoe: Family = {
   toJson: (config) => ({
     architectures: ["OlmoeForCausalLM"],
     model_type: "olmoe",
-    ...llamaJson(config, FIELDS),
+    ...llamaJson(config),
+    ...expertsJson(config, FIELDS),
     clip_qkv: config.clipQkv,
-    ...gatingJson(config.mlp.gating),
+    ...gatingJson(config),
   }),
 
   recipe: (param, config, held) => recipeOf([EXPERTS_APART, EXPERTS_FUSED], param, config, held),

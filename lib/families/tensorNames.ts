@@ -1,10 +1,10 @@
-import type { ModelConfig } from "../config.ts";
+import { type MlpConfig, type ModelConfig, mlpOf, moeLayers } from "../config.ts";
 import { type Held, plain, turned, type WeightPart, type WeightRecipe } from "./family.ts";
 
 /**
  * What the tensors of a checkpoint are called, by the part of the model: the names of `paramShapes` without
  * `blocks.{l}.`, and `attn.W_Q`, `attn.W_K`, `attn.W_V` for the three in `attn.W_QKV`. `{l}` stands for the layer, `{e}`
- * for the expert. Matrices lie as [out, in]. A name without `{e}` is a tensor of all experts, [n_experts, out, in]; where
+ * for the expert. The matrices of a dense block are `dense.W_gate`, `dense.W_up` and `dense.W_down`. Matrices lie as [out, in]. A name without `{e}` is a tensor of all experts, [n_experts, out, in]; where
  * gate and up share it, each expert's rows are those of the gate, then those of up.
  */
 export type TensorNames = Readonly<Record<string, string>>;
@@ -19,21 +19,25 @@ export function recipeOf(
   config: ModelConfig,
   held: Held = () => undefined,
 ): WeightRecipe {
-  const anExpert = (names: TensorNames): string => names["mlp.W_gate"]!.replace("{l}", "0").replace("{e}", "0");
-  const names = layouts.find((layout) => held(anExpert(layout)) !== undefined) ?? layouts[0];
-  const [, layer = "", part = param] = /^blocks\.(\d+)\.(.+)$/.exec(param) ?? [];
-  return recipeOfPart(part, (of) => names[of]!.replace("{l}", layer), config);
+  const first = String(moeLayers(config)[0] ?? 0);
+  const aMatrix = (names: TensorNames): string =>
+    (names["mlp.W_gate"] ?? names["dense.W_gate"]!).replace("{l}", first).replace("{e}", "0");
+  const names = layouts.find((layout) => held(aMatrix(layout)) !== undefined) ?? layouts[0];
+  const [, layer = "0", part = param] = /^blocks\.(\d+)\.(.+)$/.exec(param) ?? [];
+  const name = (of: string): string => names[of]!.replace("{l}", layer);
+  return part.startsWith("mlp.")
+    ? recipeOfMlp(part, name, mlpOf(config, Number(layer)), config.dModel)
+    : recipeOfPart(part, name, config);
 }
 
 function recipeOfPart(part: string, name: (part: string) => string, config: ModelConfig): WeightRecipe {
-  const { dModel, nHeads, nKvHeads, dHead, dVocab, qkNorm, mlp } = config;
+  const { dModel, nHeads, nKvHeads, dHead, dVocab, qkNorm } = config;
   const [query, key] = [nHeads * dHead, nKvHeads * dHead];
   const matrix = (of: string, rows: number): WeightPart => ({
     tensor: name(of),
     shape: [rows, dModel],
     transposed: true,
   });
-  const fused = name("mlp.W_gate") === name("mlp.W_up");
   switch (part) {
     case "embed.W_E":
       return plain(name(part), [dVocab, dModel]);
@@ -47,17 +51,17 @@ function recipeOfPart(part: string, name: (part: string) => string, config: Mode
       return { join: "columns", parts: [matrix("attn.W_Q", query), matrix("attn.W_K", key), matrix("attn.W_V", key)] };
     case "attn.W_O":
       return turned(name(part), [dModel, query]);
-    case "mlp.W_router":
-      return turned(name(part), [mlp.nExperts, dModel]);
-    case "mlp.W_gate":
-      return experts(name(part), mlp.nExperts, [mlp.dFf, dModel], fused ? [0, 2] : [0, 1]);
-    case "mlp.W_up":
-      return experts(name(part), mlp.nExperts, [mlp.dFf, dModel], fused ? [1, 2] : [0, 1]);
-    case "mlp.W_down":
-      return experts(name(part), mlp.nExperts, [dModel, mlp.dFf], [0, 1]);
     default:
       return plain(name(part), [dModel]); // the gain of a norm
   }
+}
+
+function recipeOfMlp(part: string, name: (part: string) => string, mlp: MlpConfig, dModel: number): WeightRecipe {
+  const [out, width] = part === "mlp.W_down" ? [dModel, mlp.dFf] : [mlp.dFf, dModel];
+  if (mlp.kind === "dense") return turned(name(part.replace("mlp.", "dense.")), [out, width]);
+  if (part === "mlp.W_router") return turned(name(part), [mlp.nExperts, dModel]);
+  const fused = name("mlp.W_gate") === name("mlp.W_up") && part !== "mlp.W_down";
+  return experts(name(part), mlp.nExperts, [out, width], [part === "mlp.W_up" && fused ? 1 : 0, fused ? 2 : 1]);
 }
 
 /** One [out, in] matrix of each expert; in a tensor of all experts it is the `at`-th of `of` that lie below each other. */

@@ -1,5 +1,5 @@
 import type { ActivationCache } from "../cache.ts";
-import type { ModelConfig } from "../config.ts";
+import { type ModelConfig, mlpOf, moeOf } from "../config.ts";
 import { hookName } from "../hooks.ts";
 import type { AttentionTrace, ExpertActivations, RoutingTrace, TokenPiece } from "./record.ts";
 
@@ -20,7 +20,7 @@ export interface Captured {
  * @throws RangeError where no layer's routing was kept, or where tokens or pieces are not those of the run
  */
 export function routingTrace({ cache, config, tokens, pieces }: Captured, model: string): RoutingTrace {
-  const { nExperts, topK } = config.mlp;
+  const { nExperts, topK } = moeOf(config, "routingTrace");
   const layers = Array.from({ length: config.nLayers }, (_, l) => l).filter(
     (l) => cache.has(hookName(l, "mlp.hook_expert_indices")) && cache.has(hookName(l, "mlp.hook_expert_weights")),
   );
@@ -98,7 +98,8 @@ export function attentionTrace(captured: Captured, layer: number, sequence = 0):
  */
 export function expertActivations(captured: Captured, layer: number, expert: number, sequence = 0): ExpertActivations {
   const pieces = piecesOf(captured, sequence);
-  const { dFf } = captured.config.mlp;
+  moeOf(captured.config, "expertActivations");
+  const { dFf } = mlpOf(captured.config, layer);
   const rows = captured.cache.get(hookName(layer, `mlp.experts.${expert}.hook_token_index`)).dataSync();
   const neurons = captured.cache.get(hookName(layer, `mlp.experts.${expert}.hook_post`)).dataSync<"float32">();
   const computed = new Uint8Array(pieces.length);

@@ -20,7 +20,8 @@ export interface TrainingRun {
   eps: number;
   /** Gradients are scaled down to this length where they are longer. */
   clipNorm: number;
-  loadBalance: { form: "megablocks" | "huggingface"; weight: number };
+  /** Null for a dense model, which has no router: then `zLossWeight` is 0 too. */
+  loadBalance: { form: "megablocks" | "huggingface"; weight: number } | null;
   zLossWeight: number;
   /** Steps between checkpoints of the run. */
   checkpointEvery: number;
@@ -69,7 +70,9 @@ export function parseRun(json: unknown): TrainingRun {
   });
   const model = parseConfig(given["model"]);
   const run = { ...Object.fromEntries(numbers), model, loadBalance: parseLoadBalance(given["loadBalance"], model) };
-  const { pos, steps, warmupSteps } = run as TrainingRun;
+  const { pos, steps, warmupSteps, zLossWeight } = run as TrainingRun;
+  if (model.mlp.kind === "dense" && zLossWeight > 0)
+    throw new ConfigError(`run: zLossWeight must be 0 for a dense model, which has no router, got ${zLossWeight}`);
   if (pos > model.nCtx)
     throw new ConfigError(`run: pos must be at most the model's context (${model.nCtx}), got ${pos}`);
   if (warmupSteps > steps)
@@ -78,6 +81,12 @@ export function parseRun(json: unknown): TrainingRun {
 }
 
 function parseLoadBalance(value: unknown, model: ModelConfig): TrainingRun["loadBalance"] {
+  if (model.mlp.kind === "dense") {
+    if (value === undefined || value === null) return null;
+    throw new ConfigError(
+      `run: loadBalance must be left out for a dense model, which has no router, got ${shown(value)}`,
+    );
+  }
   const given = value ?? {};
   if (typeof given !== "object" || Array.isArray(given))
     throw new ConfigError(`run: loadBalance must be an object, got ${shown(given)}`);

@@ -1,5 +1,5 @@
 import * as tf from "@tensorflow/tfjs";
-import type { ModelConfig } from "../config.ts";
+import { type ModelConfig, moeLayers, moeOf } from "../config.ts";
 import { residual, unembed } from "../forward.ts";
 import { type HookFn, type Hooks, hookName } from "../hooks.ts";
 import { Taps } from "../taps.ts";
@@ -20,20 +20,20 @@ export interface Batch {
   pos: number;
 }
 
-/** How the auxiliary losses enter the total. */
+/** How the auxiliary losses enter the total; null and 0 for a dense model, which has none. */
 export interface LossOptions {
-  loadBalance: { form: "megablocks" | "huggingface"; weight: number };
+  loadBalance: { form: "megablocks" | "huggingface"; weight: number } | null;
   /** Weight of the router z-loss; 0 leaves it out of the total. */
   zLossWeight: number;
 }
 
-/** What one batch gave: the losses in nats, and each layer's assignments by expert. */
+/** What one batch gave: the losses in nats, and each layer's assignments by expert. Of a dense model only the first two. */
 export interface BatchLoss {
   total: number;
   crossEntropy: number;
-  loadBalance: number;
-  zLoss: number;
-  /** [n_layers] of [n_experts] */
+  loadBalance: number | null;
+  zLoss: number | null;
+  /** Of each layer that has experts: [n_experts] */
   counts: number[][];
 }
 
@@ -52,18 +52,37 @@ function shifted({ ids, batch, pos }: Batch): { inputs: Int32Array; labels: Int3
 function routingCollector(config: ModelConfig): { hooks: Hooks; layers: LayerRouting[] } {
   const layers: LayerRouting[] = [];
   const hooks: Record<string, HookFn> = {};
-  for (let l = 0; l < config.nLayers; l++) {
+  for (const l of moeLayers(config)) {
+    const { nExperts } = moeOf(config);
     let logits: tf.Tensor2D;
     hooks[hookName(l, "mlp.hook_router_logits")] = (value) => {
-      logits = tf.keep(value.reshape([-1, config.mlp.nExperts])); // outlives its block, until the losses are made
+      logits = tf.keep(value.reshape([-1, nExperts])); // outlives its block, until the losses are made
     };
     hooks[hookName(l, "mlp.hook_expert_indices")] = (value) => {
-      const counts = new Int32Array(config.mlp.nExperts);
+      const counts = new Int32Array(nExperts);
       for (const e of value.dataSync()) counts[e]!++;
       layers.push({ logits, counts });
     };
   }
   return { hooks, layers };
+}
+
+/** The auxiliary losses of a model with experts, and their part in the total. */
+interface AuxiliaryLoss {
+  loadBalance: tf.Scalar;
+  zLoss: tf.Scalar;
+  weighted: tf.Scalar;
+}
+
+function auxiliaryLoss(layers: readonly LayerRouting[], topK: number, options: LossOptions): AuxiliaryLoss | null {
+  if (options.loadBalance === null) return null;
+  const { form, weight } = options.loadBalance;
+  const loadBalance =
+    form === "megablocks" ? loadBalancingLossMegaBlocks(layers, topK) : loadBalancingLossHuggingFace(layers);
+  const zLoss = routerZLoss(layers);
+  const weighted = loadBalance.mul<tf.Scalar>(weight);
+  if (options.zLossWeight === 0) return { loadBalance, zLoss, weighted };
+  return { loadBalance, zLoss, weighted: weighted.add(zLoss.mul(options.zLossWeight)) };
 }
 
 /**
@@ -75,7 +94,7 @@ export function trainingLoss(
   config: ModelConfig,
   batch: Batch,
   options: LossOptions,
-): { total: tf.Scalar; crossEntropy: tf.Scalar; loadBalance: tf.Scalar; zLoss: tf.Scalar; counts: number[][] } {
+): { total: tf.Scalar; crossEntropy: tf.Scalar; auxiliary: AuxiliaryLoss | null; counts: number[][] } {
   const { inputs, labels } = shifted(batch);
   const { hooks, layers } = routingCollector(config);
   const { batch: nRows, pos } = batch;
@@ -83,19 +102,13 @@ export function trainingLoss(
   const run = { config, batch: nRows, pos, taps };
   const x = residual(tf.tensor1d(inputs, "int32"), weights, run, config.nLayers);
   const ce = crossEntropy(unembed(x, weights, config, taps), labels);
-  const loadBalance =
-    options.loadBalance.form === "megablocks"
-      ? loadBalancingLossMegaBlocks(layers, config.mlp.topK)
-      : loadBalancingLossHuggingFace(layers);
-  const zLoss = routerZLoss(layers);
+  const topK = config.mlp.kind === "moe" ? config.mlp.topK : 0;
+  const auxiliary = auxiliaryLoss(layers, topK, options);
   tf.dispose(layers.map((layer) => layer.logits));
-  const weighted = ce.add(loadBalance.mul(options.loadBalance.weight));
-  const total = options.zLossWeight === 0 ? weighted : weighted.add(zLoss.mul(options.zLossWeight));
   return {
-    total: total as tf.Scalar,
+    total: auxiliary === null ? ce : ce.add(auxiliary.weighted),
     crossEntropy: ce,
-    loadBalance,
-    zLoss,
+    auxiliary,
     counts: layers.map((layer) => Array.from(layer.counts)),
   };
 }
@@ -123,15 +136,16 @@ export function lossAndGradients(
   let parts: tf.Scalar[] = [];
   let counts: number[][] = [];
   const { value, grads } = tf.variableGrads(() => {
-    const loss = trainingLoss(weights, config, batch, options);
-    parts = [loss.crossEntropy, loss.loadBalance, loss.zLoss].map((part) => tf.keep(part.clone()));
-    counts = loss.counts;
-    return loss.total;
+    const { total, crossEntropy: ce, auxiliary, counts: found } = trainingLoss(weights, config, batch, options);
+    const apart = auxiliary === null ? [ce] : [ce, auxiliary.loadBalance, auxiliary.zLoss];
+    parts = apart.map((part) => tf.keep(part.clone()));
+    counts = found;
+    return total;
   }, [...variables.values()]);
   const [total, ce, loadBalance, zLoss] = [value, ...parts].map((scalar) => scalar.dataSync()[0]!);
   tf.dispose([value, ...parts]);
   return {
     gradients: new Map([...variables].map(([name, variable]) => [name, grads[variable.name]!])),
-    loss: { total: total!, crossEntropy: ce!, loadBalance: loadBalance!, zLoss: zLoss!, counts },
+    loss: { total: total!, crossEntropy: ce!, loadBalance: loadBalance ?? null, zLoss: zLoss ?? null, counts },
   };
 }

@@ -22,7 +22,7 @@ export interface TrainingProgress extends BatchLoss {
   steps: number;
   rate: number;
   gradientNorm: number;
-  /** Largest load of an expert over the uniform load, minus 1, per layer: [n_layers]. */
+  /** Largest load of an expert over the uniform load, minus 1, of each layer that has experts. */
   maxViolation: number[];
   tokensPerSecond: number;
   secondsLeft: number;

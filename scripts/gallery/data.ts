@@ -4,6 +4,7 @@ import { fileURLToPath } from "node:url";
 import type * as tf from "@tensorflow/tfjs";
 import type { ActivationCache } from "../../lib/cache.ts";
 import { loadModel, loadTokenizer } from "../../lib/checkpoint/folder.ts";
+import { moeOf } from "../../lib/config.ts";
 import { type HookName, hookName } from "../../lib/hooks.ts";
 import { type Ablation, ablateExperts } from "../../lib/interventions/ablateExperts.ts";
 import type { MoeModel } from "../../lib/model.ts";
@@ -112,8 +113,8 @@ function tokenRouting({ cache, config, pieces }: Captured, position: number): To
     layer: LAYER,
     position,
     piece: pieces![position]!,
-    topK: config.mlp.topK,
-    gating: config.mlp.gating,
+    topK: moeOf(config).topK,
+    gating: moeOf(config).gating,
     logits: row("mlp.hook_router_logits"),
     indices: row("mlp.hook_expert_indices"),
     weights: row("mlp.hook_expert_weights"),
@@ -188,7 +189,8 @@ function ablations(
 ): AblationResults {
   const firsts = texts.filter(({ kind }, i) => texts.findIndex((text) => text.kind === kind) === i);
   const rows = rowsOf(tokenizer, firsts);
-  const { nLayers, mlp } = model.config;
+  const { nLayers } = model.config;
+  const mlp = moeOf(model.config);
   const { cache, logits } = model.runWithCache(rows, { names: ["blocks.*.mlp.hook_expert_*"] });
   const { expertIndices, topK } = routingTrace(
     { cache, config: model.config, tokens: rows, pieces: null },

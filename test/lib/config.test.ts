@@ -1,17 +1,49 @@
 import { describe, expect, test } from "vitest";
-import { checkConfig, type ModelConfig, type MoeConfig } from "../../lib/config.ts";
+import {
+  checkConfig,
+  type DenseConfig,
+  type ModelConfig,
+  type MoeConfig,
+  mlpOf,
+  moeLayers,
+  moeOf,
+} from "../../lib/config.ts";
 import { ConfigError } from "../../lib/errors.ts";
 import { TINY } from "../helpers.ts";
 
 const withMlp = (mlp: Partial<MoeConfig>): ModelConfig => ({ ...TINY, mlp: { ...TINY.mlp, ...mlp } });
 const whole = (most: number): string => `a whole number from 1 to ${most}`;
 const powers = (normalize: number): ModelConfig => withMlp({ gating: { kind: "softmaxThenTopK", normalize } });
+const DENSE: DenseConfig = { kind: "dense", dFf: 9, activation: "silu" };
+const dense = (changes: Partial<DenseConfig>): ModelConfig => ({ ...TINY, mlp: { ...DENSE, ...changes } });
+const blocks = (layers: number[], changes: Partial<DenseConfig> = {}): NonNullable<ModelConfig["denseBlocks"]> => ({
+  layers,
+  mlp: { ...DENSE, ...changes },
+});
+const some = "denseBlocks.layers must be some, not all, of the 2 blocks of a model with experts, in rising order";
+
+describe("the kind of a block's MLP", () => {
+  test("is the model's, but for the dense blocks that it names", () => {
+    const config = { ...TINY, nLayers: 4, denseBlocks: blocks([0, 2]) };
+    expect([0, 1, 2, 3].map((l) => mlpOf(config, l).kind)).toEqual(["dense", "moe", "dense", "moe"]);
+    expect(moeLayers(config)).toEqual([1, 3]);
+    expect(moeOf(config)).toBe(TINY.mlp);
+    expect([moeLayers(TINY), moeLayers(dense({}))]).toEqual([[0, 1], []]);
+  });
+
+  test("is asked for experts in vain where every block is dense", () => {
+    expect(() => moeOf(dense({}), "loadPerExpert")).toThrow(
+      new ConfigError("loadPerExpert: the model must have experts, got a dense dbrx, which has no router"),
+    );
+  });
+});
 
 describe("checkConfig", () => {
   test("hands a config on that can be built", () => {
     expect(checkConfig(TINY)).toBe(TINY);
     const config = withMlp({ topK: 5, loadBalanceWeight: 0, gating: { kind: "topKThenSoftmax" } });
     expect(checkConfig(config)).toBe(config);
+    for (const other of [dense({}), { ...TINY, denseBlocks: blocks([1]) }]) expect(checkConfig(other)).toBe(other);
   });
 
   test.each<[string, ModelConfig, string]>([
@@ -42,6 +74,23 @@ describe("checkConfig", () => {
     ["experts without neurons", withMlp({ dFf: 0 }), `mlp.dFf must be ${whole(16777216)}, got 0`],
     ["a 0-norm", powers(0), "mlp.gating.normalize must be a positive number, got 0"],
     ["an ∞-norm", powers(Infinity), "mlp.gating.normalize must be a positive number, got Infinity"],
+    ["a dense block without neurons", dense({ dFf: 0 }), `mlp.dFf must be ${whole(16777216)}, got 0`],
+    ["a dense block among dense ones", { ...dense({}), denseBlocks: blocks([0]) }, `${some}, got [0]`],
+    ["no dense block", { ...TINY, denseBlocks: blocks([]) }, `${some}, got []`],
+    ["only dense blocks beside experts", { ...TINY, denseBlocks: blocks([0, 1]) }, `${some}, got [0,1]`],
+    ["a dense block past the last", { ...TINY, denseBlocks: blocks([2]) }, `${some}, got [2]`],
+    ["a dense block before the first", { ...TINY, denseBlocks: blocks([-1]) }, `${some}, got [-1]`],
+    ["half a dense block", { ...TINY, denseBlocks: blocks([0.5]) }, `${some}, got [0.5]`],
+    [
+      "a dense block twice",
+      { ...TINY, nLayers: 3, denseBlocks: blocks([1, 1]) },
+      `${some.replace("2", "3")}, got [1,1]`,
+    ],
+    [
+      "dense blocks without neurons",
+      { ...TINY, denseBlocks: blocks([0], { dFf: 0.5 }) },
+      `denseBlocks.mlp.dFf must be ${whole(16777216)}, got 0.5`,
+    ],
     [
       "a penalty for balance",
       withMlp({ loadBalanceWeight: -1 }),

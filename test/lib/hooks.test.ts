@@ -11,17 +11,17 @@ import {
   patternOf,
   unknownHook,
 } from "../../lib/hooks.ts";
-import { TINY } from "../helpers.ts";
+import { TINY, TINY_DENSE, TINY_MIXED } from "../helpers.ts";
 
 const NAMES = hookNames(TINY);
-const matched = (asked: string | string[]): string[] => [...matchHooks(asked, NAMES)];
+const matched = (asked: string | string[]): string[] => [...matchHooks(asked, TINY)];
 
 describe("the hook table", () => {
   test("has only axes of the glossary, and a size for each that the configuration fixes", () => {
     const axes = new Set(Object.values(HOOKS).flatMap(({ shape }) => shape.filter((axis) => typeof axis === "string")));
     for (const axis of axes) expect(Object.keys(AXES)).toContain(axis);
     const perRun = ["batch", "pos", "q_pos", "k_pos", "n_routed"];
-    expect([...axes].filter((axis) => axisSizes(TINY)[axis] === undefined).sort()).toEqual(perRun.sort());
+    expect([...axes].filter((axis) => axisSizes(TINY, 0)[axis] === undefined).sort()).toEqual(perRun.sort());
   });
 
   test("gives a model of 2 blocks and 5 experts a name for every block and expert, each once", () => {
@@ -31,12 +31,63 @@ describe("the hook table", () => {
   });
 });
 
+describe("the hooks of dense blocks", () => {
+  test("are the neurons of the block, and no router", () => {
+    // 4 outside the blocks; in each block 17 of attention and stream, and 3 of the neurons.
+    const names = hookNames(TINY_DENSE);
+    expect(names).toHaveLength(4 + 2 * (17 + 3));
+    expect(names.filter((name) => name.startsWith("blocks.1.mlp."))).toEqual([
+      "blocks.1.mlp.hook_pre",
+      "blocks.1.mlp.hook_pre_linear",
+      "blocks.1.mlp.hook_post",
+    ]);
+  });
+
+  test("stand beside those of experts where a model has both, each with the width of its own block", () => {
+    const inMiddle = hookNames(TINY_MIXED).filter((name) => name.startsWith("blocks.1."));
+    expect(inMiddle).toEqual(hookNames(TINY_DENSE).filter((name) => name.startsWith("blocks.1.")));
+    const others = (l: number): string[] => hookNames(TINY).filter((name) => name.startsWith(`blocks.${l}.`));
+    expect(hookNames(TINY_MIXED).filter((name) => name.startsWith("blocks.0."))).toEqual(others(0));
+    expect([0, 1, 2].map((l) => axisSizes(TINY_MIXED, l).d_ff)).toEqual([6, 9, 6]);
+  });
+
+  test.each([
+    [
+      TINY_DENSE,
+      "blocks.0.mlp.hook_router_logits",
+      "blocks with experts, got block 0 of a dbrx (dense blocks have no router and no experts)",
+    ],
+    [
+      TINY_DENSE,
+      "blocks.*.mlp.hook_expert_*",
+      "blocks with experts, got blocks 0, 1 of a dbrx (dense blocks have no router and no experts)",
+    ],
+    [
+      TINY_DENSE,
+      "blocks.1.mlp.experts.3.hook_post",
+      "blocks with experts, got block 1 of a dbrx (dense blocks have no router and no experts)",
+    ],
+    [
+      TINY_MIXED,
+      "blocks.1.mlp.hook_router_probs",
+      "blocks with experts, got block 1 of a dbrx (dense blocks have no router and no experts)",
+    ],
+    [
+      TINY_MIXED,
+      "blocks.2.mlp.hook_post",
+      "dense blocks, got block 2 of a dbrx (the neurons of experts are at mlp.experts.{e})",
+    ],
+  ])("asked of the wrong block say so: %o %s", (config, asked, message) => {
+    expect(() => matchHooks(asked, config)).toThrow(new RangeError(`hooks: "${asked}" must be asked of ${message}`));
+  });
+});
+
 describe("hookName and patternOf", () => {
   test("build a name and take it back to its pattern", () => {
     expect(hookName(3, "mlp.hook_router_logits")).toBe("blocks.3.mlp.hook_router_logits");
     expect(hookName(11, "mlp.experts.15.hook_post")).toBe("blocks.11.mlp.experts.15.hook_post");
     expect(patternOf("blocks.11.mlp.experts.15.hook_post")).toBe("blocks.{l}.mlp.experts.{e}.hook_post");
-    expect(new Set(NAMES.map(patternOf))).toEqual(new Set(Object.keys(HOOKS)));
+    expect(new Set(hookNames(TINY_MIXED).map(patternOf))).toEqual(new Set(Object.keys(HOOKS)));
   });
 
   test.each([
@@ -140,12 +191,12 @@ describe("unknownHook", () => {
     ["blocks.1.atn.hook_z", "blocks.1.attn.hook_z"],
     ["logit", "logits"],
   ])("names the nearest of %j first", (asked, near) => {
-    expect(unknownHook(asked, NAMES)).toMatch(
+    expect(unknownHook(asked, TINY)).toMatch(
       new RegExp(`^hooks: no hook is called "${asked}"; the nearest are ${near}, `.replaceAll(".", "\\.")),
     );
   });
 
   test("cuts a name that no model could have", () => {
-    expect(unknownHook("x".repeat(1e6), NAMES).length).toBeLessThan(300);
+    expect(unknownHook("x".repeat(1e6), TINY).length).toBeLessThan(300);
   });
 });

@@ -4,7 +4,8 @@ import { checkShape } from "../../lib/axes.ts";
 import { useBackend } from "../../lib/backend.ts";
 import { axisSizes, HOOKS, type HookFn, type HookName, type Hooks, hookName, patternOf } from "../../lib/hooks.ts";
 import { MoeModel } from "../../lib/model.ts";
-import { expectClose, expectNoLeak, randomModel, randomParams, TINY } from "../helpers.ts";
+import type { MoeWeights } from "../../lib/moe.ts";
+import { expectClose, expectNoLeak, randomModel, randomParams, TINY, TINY_DENSE, TINY_MIXED } from "../helpers.ts";
 
 const TOKENS = [
   [5, 17, 3, 9, 0, 22],
@@ -27,11 +28,17 @@ describe("MoeModel", () => {
     return values;
   }
 
-  test("every hook has its declared shape and type, and fires in the declared order", () => {
-    const { logits, cache } = model.runWithCache(TOKENS);
-    const sizes = { ...axisSizes(TINY), batch: 2, pos: 6, q_pos: 6, k_pos: 6 };
-    expect(cache.names).toEqual(model.hookNames);
-    for (const name of model.hookNames) {
+  test.each([
+    ["with experts", TINY],
+    ["dense", TINY_DENSE],
+    ["both", TINY_MIXED],
+  ])("every hook has its declared shape and type, and fires in the declared order: blocks %s", (_, config) => {
+    const tiny = randomModel(config);
+    const { logits, cache } = tiny.runWithCache(TOKENS);
+    expect(cache.names).toEqual(tiny.hookNames);
+    for (const name of tiny.hookNames) {
+      const layer = Number(/^blocks\.(\d+)/.exec(name)?.[1] ?? 0);
+      const sizes = { ...axisSizes(config, layer), batch: 2, pos: 6, q_pos: 6, k_pos: 6 };
       const value = cache.get(name);
       const { shape, dtype } = HOOKS[patternOf(name)!];
       checkShape(name, value.shape, shape, sizes);
@@ -39,6 +46,7 @@ describe("MoeModel", () => {
     }
     logits.dispose();
     cache.dispose();
+    tiny.dispose();
   });
 
   test("an identity hook on everything changes nothing, bit for bit", () => {
@@ -98,8 +106,9 @@ describe("MoeModel", () => {
     const dense = randomModel(config, 3, 1.5);
     const { logits, cache } = dense.runWithCache(TOKENS, { names: "blocks.0.*" });
     const x = cache.get("blocks.0.ln2.hook_normalized").reshape([12, TINY.dModel]);
-    const probs = tf.softmax(tf.matMul(x, dense.weights.blocks[0]!.mlp.router));
-    const { gate, up, down } = dense.weights.blocks[0]!.mlp.experts.stacked!;
+    const { router, experts } = dense.weights.blocks[0]!.mlp as MoeWeights;
+    const probs = tf.softmax(tf.matMul(x, router));
+    const { gate, up, down } = experts.stacked!;
     const mixed = tf.addN(
       Array.from({ length: TINY.mlp.nExperts }, (_, e) => {
         const one = (stack: tf.Tensor3D): tf.Tensor2D => stack.slice([e, 0, 0], [1, -1, -1]).squeeze([0]);

@@ -1,6 +1,6 @@
-"""Writes tiny random checkpoints of MoE families, and what transformers computes with them.
+"""Writes tiny random checkpoints of the families, and what transformers computes with them.
 
-Run by hand: python test/golden/families/make_families.py
+Run by hand: python test/golden/families/make_families.py [NAME …]
 Made with torch 2.13.0 and transformers 5.18.0 (CPU, float32, eager attention and experts). For each model NAME:
 
 NAME/                     the checkpoint as save_pretrained leaves it, in the old or (fused) the new layout
@@ -14,6 +14,7 @@ NAME.gradients/           for GRADIENTS_OF: the gradient of `loss`, which stands
 
 import importlib
 import json
+import sys
 from pathlib import Path
 
 import torch
@@ -52,6 +53,10 @@ MODELS = {
     "qwen3-fused": dict(QWEN, seed=6, num_key_value_heads=1, head_dim=4, moe_intermediate_size=7, num_experts=5,
                         num_experts_per_tok=3, rope=5000.0, tie_word_embeddings=True, rms_norm_eps=1e-3,
                         hidden_act="gelu", fused=True),
+    # The middle block of three is dense, and wider than an expert.
+    "qwen3-mixed": dict(QWEN, seed=9, num_hidden_layers=3, num_key_value_heads=3, head_dim=4, moe_intermediate_size=5,
+                        num_experts=6, num_experts_per_tok=2, rope=1e6, norm_topk_prob=True, mlp_only_layers=[1],
+                        intermediate_size=11),
     # Tied, four factors unlike the published ones, heads wider than d_model / n_heads.
     "granite": dict(GRANITE, seed=7, num_key_value_heads=2, head_dim=8, intermediate_size=6, num_local_experts=7,
                     num_experts_per_tok=3, rope=10000.0, tie_word_embeddings=True, embedding_multiplier=1.7,
@@ -165,13 +170,14 @@ def record(model, ids):
         )
         moe = layer.mlp if hasattr(layer, "mlp") else layer.block_sparse_moe
         moe.register_forward_hook(lambda _m, _args, output, name=name: keep(f"{name}.hook_mlp_out", output * factor))
-        record_moe(moe, f"{name}.mlp", keep, ids.shape)
+        (record_moe if hasattr(moe, "experts") else record_dense)(moe, f"{name}.mlp", keep, ids.shape)
     norm(model.model.norm, "ln_final")
 
     eager, rotate = modeling.eager_attention_forward, modeling.apply_rotary_pos_emb
     modeling.eager_attention_forward, modeling.apply_rotary_pos_emb = attention, rope
     with torch.no_grad():
-        output = model(ids, output_router_logits=True, output_attentions=True, output_hidden_states=True)
+        asked = {"output_router_logits": True} if hasattr(config, "num_experts_per_tok") else {}
+        output = model(ids, **asked, output_attentions=True, output_hidden_states=True)
     modeling.eager_attention_forward, modeling.apply_rotary_pos_emb = eager, rotate
     keep("hook_embed", values["blocks.0.hook_resid_pre"])
     keep("logits", output.logits)
@@ -180,7 +186,9 @@ def record(model, ids):
     for l in range(config.num_hidden_layers):
         assert torch.equal(output.attentions[l], values[f"blocks.{l}.attn.hook_pattern"])
         assert torch.equal(output.hidden_states[l], values[f"blocks.{l}.hook_resid_pre"])
-        assert torch.equal(output.router_logits[l], values[f"blocks.{l}.mlp.hook_router_logits"].flatten(0, 1))
+    routers = [values[key] for key in sorted(values) if key.endswith("router_logits")]
+    for reported, seen in zip(output.router_logits if asked else [], routers, strict=True):
+        assert torch.equal(reported, seen.flatten(0, 1))
     assert torch.equal(output.hidden_states[-1], values[f"blocks.{l}.hook_resid_post"])
     return values
 
@@ -207,13 +215,22 @@ def record_moe(moe, name, keep, shape):
     moe.experts.forward = experts
 
 
+def record_dense(mlp, name, keep, _shape):
+    mlp.gate_proj.register_forward_hook(lambda _m, _args, output: keep(f"{name}.hook_pre", output))
+    mlp.up_proj.register_forward_hook(lambda _m, _args, output: keep(f"{name}.hook_pre_linear", output))
+    mlp.down_proj.register_forward_pre_hook(lambda _m, args: keep(f"{name}.hook_post", args[0]))
+
+
 def report(name, values, folder):
     """What makes the golden worth something: routing differs, and no choice is a near-tie."""
+    sizes = [sum(f.stat().st_size for f in folder.iterdir()), folder.with_name(f"{name}.values.safetensors").stat().st_size]
+    if not any(key.endswith("router_probs") for key in values):
+        print(json.dumps(dict(model=name, bytes=sizes)))
+        return
     probs = torch.cat([x.flatten(0, 1) for key, x in values.items() if key.endswith("router_probs")])
     indices = torch.cat([x.flatten(0, 1) for key, x in values.items() if key.endswith("expert_indices")])
     gaps = -probs.sort(-1, descending=True).values.diff(dim=-1)[:, : indices.shape[-1]]
     sets = {tuple(sorted(row)) for row in indices.tolist()}
-    sizes = [sum(f.stat().st_size for f in folder.iterdir()), folder.with_name(f"{name}.values.safetensors").stat().st_size]
     print(json.dumps(dict(model=name, gap=gaps.min().item(), sets=len(sets), bytes=sizes)))
 
 
@@ -238,6 +255,8 @@ def stored(x):
 
 def main():
     for name, m in MODELS.items():
+        if sys.argv[1:] and name not in sys.argv[1:]:
+            continue
         folder = HERE / name
         build(m, folder)
         ids = torch.randint(m["vocab_size"], (BATCH, POS))

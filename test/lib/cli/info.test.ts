@@ -1,4 +1,4 @@
-import { copyFile, cp, mkdtemp, rm } from "node:fs/promises";
+import { copyFile, cp, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
@@ -49,6 +49,23 @@ describe("moescope info", () => {
       "active per token": "36,469,708,800 (27.7 %)",
       "weights on disk": "none in this folder",
     });
+  });
+
+  test("says of a dense model that it has no experts, and of a mixed one which layers are dense", async () => {
+    const one = { ...JSON.parse(await readFile(join(dir, "config.json"), "utf8")), n_layers: 2 };
+    one.ffn_config = { ffn_hidden_size: 10752, moe_num_experts: 1, moe_top_k: 1 };
+    const dense = join(dir, "one-expert");
+    await mkdir(dense);
+    await writeFile(join(dense, "config.json"), JSON.stringify(one));
+    const { out } = await moescope(["info", dense]);
+    expect(out).toMatch(/^experts {14}none: dense, d_ff 10,752\nparameters/m);
+    expect(out).toMatch(/^active per token {5}[\d,]+ \(100\.0 %\)$/m);
+    const { combinations: sets, parameters } = JSON.parse((await moescope(["info", dense, "--json"])).out);
+    // 2 · 100352 · 6144 + 6144, and in each block attention, 3 matrices of 6144 x 10752 and two norms.
+    const total = 2 * 100352 * 6144 + 6144 + 2 * (88_080_384 + 3 * 6144 * 10752 + 2 * 6144);
+    expect([sets, parameters]).toEqual([null, { total, active: total }]);
+    const { out: mixed } = await moescope(["info", join(GOLDEN, "../families/qwen3-mixed")]);
+    expect(mixed).toMatch(/^experts {14}6, 2 per token, d_ff 5\ncombinations.*\ndense layers {9}1, d_ff 11$/m);
   });
 
   test("says them as JSON too", async () => {

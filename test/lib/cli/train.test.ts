@@ -5,11 +5,12 @@ import { setTimeout } from "node:timers/promises";
 import { beforeAll, describe, expect, test } from "vitest";
 import { useBackend } from "../../../lib/backend.ts";
 import { loadModel } from "../../../lib/checkpoint/folder.ts";
+import { openFolder } from "../../../lib/checkpoint/node.ts";
 import { dbrx } from "../../../lib/families/dbrx.ts";
 import { fromTokenizerJson } from "../../../lib/tokenizer/huggingFace.ts";
 import { trainBpe } from "../../../lib/train/bpe.ts";
 import { textLoss } from "../../../lib/train/evaluate.ts";
-import { seeded, TINY } from "../../helpers.ts";
+import { seeded, TINY, TINY_DENSE } from "../../helpers.ts";
 import { type ChildOptions, type Ended, moescope, TEXTS, withoutNoise } from "./child.ts";
 
 const STEPS = 60;
@@ -131,6 +132,25 @@ describe("moescope train", () => {
       expect(heldOut[i].bitsPerByte).toBeCloseTo((heldOut[i].natsPerToken * nTokens) / Math.LN2 / bytes, 9);
     }
     model.dispose();
+  });
+
+  test("trains a dense model, whose curve has neither balance nor loads, to a folder of one expert", async () => {
+    const dir = await runFolder({ model: dbrx.toJson({ ...TINY_DENSE, dVocab: 300 }), steps: 20 });
+    const { code, err } = await train(dir);
+    expect(code).toBe(0);
+    expect(withoutNoise(err)).not.toMatch(/balance|MaxVio/);
+    const curve = await curveOf(dir);
+    expect(Object.keys(curve[0]!)).toEqual(["step", "crossEntropy", "gradientNorm"]);
+    expect(curve.at(-1)!.crossEntropy).toBeLessThan(curve[0]!.crossEntropy);
+    const model = await loadModel(join(dir, "model"));
+    expect(model.config).toEqual({ ...TINY_DENSE, dVocab: 300 });
+    model.dispose();
+    const file = await openFolder(join(dir, "model"));
+    const router = "transformer.blocks.1.ffn.router.layer.weight";
+    expect(file.tensor(router).shape).toEqual([1, TINY.dModel]);
+    expect([...(await file.readFloat32(router))]).toEqual(Array(TINY.dModel).fill(0));
+    await file.close();
+    await rm(dir, { recursive: true });
   });
 
   test("killed again and again at any moment, it ends with the same bytes and the same curve, and leaves nothing else", async () => {

@@ -8,6 +8,7 @@ test("a small model can be stepped, with every option there is", () => {
   expect(canStep(TINY)).toBe(true);
   const all: Required<ModelConfig> = {
     ...TINY,
+    denseBlocks: { layers: [1], mlp: { kind: "dense", dFf: 7, activation: "silu" } },
     attentionScale: 1,
     attentionSoftcap: 30,
     qkNorm: "full",

@@ -49,6 +49,11 @@ test.each<[string, Partial<ModelConfig>]>([
   ["with one expert a token", mlp({ topK: 1, gating: { kind: "softmaxThenTopK", normalize: null } })],
   ["with all experts", mlp({ topK: 5, gating: { kind: "softmaxThenTopK", normalize: 2 } })],
   ["with a softmax over the chosen", mlp({ topK: 3, gating: { kind: "topKThenSoftmax" } })],
+  ["without experts", { mlp: { kind: "dense", dFf: 13, activation: "silu" } }],
+  [
+    "with a dense block between two with experts",
+    { nLayers: 3, denseBlocks: { layers: [1], mlp: { kind: "dense", dFf: 13, activation: "geluTanh" } } },
+  ],
 ])("a model %s gives the logits of the full pass, token by token", (_, changes) => {
   expect(worst({ ...TINY, ...changes }, TOKENS)).toBeLessThan(1e-5);
 });

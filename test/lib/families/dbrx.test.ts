@@ -1,11 +1,11 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import type { ModelConfig } from "../../../lib/config.ts";
+import { type ModelConfig, moeOf } from "../../../lib/config.ts";
 import { ConfigError } from "../../../lib/errors.ts";
 import { dbrx } from "../../../lib/families/dbrx.ts";
 import { parseConfig } from "../../../lib/families/index.ts";
 import { parameterCounts, paramShapes } from "../../../lib/params.ts";
-import { TINY } from "../../helpers.ts";
+import { TINY, TINY_DENSE } from "../../helpers.ts";
 
 type Json = Record<string, unknown>;
 
@@ -67,13 +67,23 @@ describe("a DBRX's config.json", () => {
 
   test("may leave out the clamp, the norm of the weights and the weight of the loss", () => {
     const json = changed({}, { clip_qkv: undefined }, { moe_loss_weight: undefined });
-    const { clipQkv, mlp } = parseConfig(json);
-    expect([clipQkv, mlp.loadBalanceWeight, mlp.gating]).toEqual([null, 0, { kind: "softmaxThenTopK", normalize: 1 }]);
+    const config = parseConfig(json);
+    const { loadBalanceWeight, gating } = moeOf(config);
+    expect([config.clipQkv, loadBalanceWeight, gating]).toEqual([null, 0, { kind: "softmaxThenTopK", normalize: 1 }]);
   });
 
   test("says by null that weights are left as they are, and queries not clamped", () => {
-    const { clipQkv, mlp } = parseConfig(changed({}, { clip_qkv: null }, { moe_normalize_expert_weights: null }));
-    expect([clipQkv, mlp.gating]).toEqual([null, { kind: "softmaxThenTopK", normalize: null }]);
+    const config = parseConfig(changed({}, { clip_qkv: null }, { moe_normalize_expert_weights: null }));
+    expect([config.clipQkv, moeOf(config).gating]).toEqual([null, { kind: "softmaxThenTopK", normalize: null }]);
+  });
+
+  // Dense-132B of the article, whose sizes are not published: a width that gives 132 billion with DBRX's other sizes.
+  test("with one expert describes a dense model of the same block: no router, and every parameter at work", () => {
+    const config = parseConfig(changed({}, {}, { moe_num_experts: 1, moe_top_k: 1, ffn_hidden_size: 172032 }));
+    expect(config.mlp).toEqual({ kind: "dense", dFf: 172032, activation: "silu" });
+    const sixteenExperts = 131_596_523_520;
+    const routers = 40 * 16 * 6144;
+    expect(parameterCounts(config)).toEqual({ total: sixteenExperts - routers, active: sixteenExperts - routers });
   });
 
   test.each<[string, unknown, string]>([
@@ -143,6 +153,11 @@ describe("a DBRX's config.json", () => {
       'config.json ffn_config: ffn_act_fn must be an object, got "silu"',
     ],
     [
+      "one expert and two chosen",
+      changed({}, {}, { moe_num_experts: 1, moe_top_k: 2 }),
+      "config.json ffn_config: moe_top_k must be 1, got 2",
+    ],
+    [
       "a 0-norm",
       changed({}, {}, { moe_normalize_expert_weights: 0 }),
       "config: mlp.gating.normalize must be a positive number, got 0",
@@ -192,6 +207,7 @@ describe("dbrx", () => {
         mlp: { ...TINY.mlp, loadBalanceWeight: 0, gating: { kind: "softmaxThenTopK", normalize: null } },
       },
     ],
+    ["dense", TINY_DENSE],
   ])("writes a config.json that reads back as it was: %s", (_, config) => {
     expect(parseConfig(JSON.parse(JSON.stringify(dbrx.toJson(config))))).toEqual(config);
   });

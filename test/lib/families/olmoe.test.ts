@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { moeOf } from "../../../lib/config.ts";
 import { ConfigError } from "../../../lib/errors.ts";
 import { parseConfig } from "../../../lib/families/index.ts";
 import { olmoe } from "../../../lib/families/olmoe.ts";
@@ -41,7 +42,7 @@ describe("OLMoE's config.json", () => {
 
   test("may clamp, and may have weights sum to 1", () => {
     const config = parseConfig(changed(MODEL, { clip_qkv: 8, norm_topk_prob: true }));
-    expect([config.clipQkv, config.mlp.gating]).toEqual([8, { kind: "softmaxThenTopK", normalize: 1 }]);
+    expect([config.clipQkv, moeOf(config).gating]).toEqual([8, { kind: "softmaxThenTopK", normalize: 1 }]);
     expect(parseConfig(olmoe.toJson(config))).toEqual(config);
   });
 

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { moeOf } from "../../../lib/config.ts";
 import { ConfigError } from "../../../lib/errors.ts";
 import { parseConfig } from "../../../lib/families/index.ts";
 import { qwen3moe } from "../../../lib/families/qwen3moe.ts";
@@ -45,8 +46,15 @@ describe("Qwen3-MoE's config.json", () => {
   });
 
   test("leaves weights as they are unless it says otherwise", () => {
-    const { mlp } = parseConfig(changed(MODEL, { norm_topk_prob: undefined }));
-    expect(mlp.gating).toEqual({ kind: "softmaxThenTopK", normalize: null });
+    const config = parseConfig(changed(MODEL, { norm_topk_prob: undefined }));
+    expect(moeOf(config).gating).toEqual({ kind: "softmaxThenTopK", normalize: null });
+  });
+
+  test("names dense blocks one by one and by their step, and writes them one by one", () => {
+    const config = parseConfig(changed(MODEL, { num_hidden_layers: 6, decoder_sparse_step: 3, mlp_only_layers: [2] }));
+    const mlp = { kind: "dense", dFf: 6144, activation: "silu" };
+    expect(config.denseBlocks).toEqual({ layers: [0, 1, 2, 3, 4], mlp });
+    expect(parseConfig(qwen3moe.toJson(config))).toEqual(config);
   });
 
   test.each([
@@ -54,8 +62,9 @@ describe("Qwen3-MoE's config.json", () => {
       { use_sliding_window: true, sliding_window: 4096 },
       "sliding_window must be null or at least max_position_embeddings (40960), got 4096",
     ],
-    [{ decoder_sparse_step: 2 }, "decoder_sparse_step must be 1, got 2"],
-    [{ mlp_only_layers: [0, 1] }, "mlp_only_layers must be [], got [0,1]"],
+    [{ mlp_only_layers: [0, "1"] }, 'mlp_only_layers must be a list of numbers, got [0,"1"]'],
+    [{ mlp_only_layers: 3 }, "mlp_only_layers must be a list of numbers, got 3"],
+    [{ decoder_sparse_step: 2, intermediate_size: undefined }, "intermediate_size must be a number, got undefined"],
     [{ norm_topk_prob: 1 }, "norm_topk_prob must be true or false, got 1"],
     [{ moe_intermediate_size: undefined }, "moe_intermediate_size must be a number, got undefined"],
   ])("with %j is refused", (fields, message) => {

@@ -1,10 +1,14 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import { useBackend } from "../../../lib/backend.ts";
+import { ConfigError } from "../../../lib/errors.ts";
 import { type Hooks, hookName } from "../../../lib/hooks.ts";
+import { ablateExperts } from "../../../lib/interventions/ablateExperts.ts";
+import { forceExperts } from "../../../lib/interventions/forceExperts.ts";
+import { steerRouter } from "../../../lib/interventions/steerRouter.ts";
 import type { CacheOptions, MoeModel } from "../../../lib/model.ts";
 import { attentionTrace, type Captured, expertActivations, routingTrace } from "../../../lib/trace/capture.ts";
 import type { TokenPiece } from "../../../lib/trace/record.ts";
-import { randomModel, TINY } from "../../helpers.ts";
+import { randomModel, TINY, TINY_DENSE, TINY_MIXED } from "../../helpers.ts";
 
 const TOKENS = [
   [5, 17, 3, 9, 0, 22],
@@ -109,6 +113,40 @@ describe("records of a run", () => {
         expect(() => routingTrace({ ...capture, ...wrong }, "m")).toThrow(error);
         if (wrong.tokens?.length !== 0) expect(() => attentionTrace({ ...capture, ...wrong }, 0)).toThrow(error);
       });
+    });
+  });
+
+  describe("of a dense model", () => {
+    test("have attention, and say in one line that there is no routing", () => {
+      const dense = randomModel(TINY_DENSE);
+      const { logits, cache } = dense.runWithCache(TOKENS);
+      const capture = { cache, config: TINY_DENSE, tokens: TOKENS, pieces: PIECES };
+      expect(attentionTrace(capture, 0).nHeads).toBe(nHeads);
+      const message = "the model must have experts, got a dense dbrx, which has no router";
+      expect(() => routingTrace(capture, "m")).toThrow(new ConfigError(`routingTrace: ${message}`));
+      expect(() => expertActivations(capture, 0, 0)).toThrow(new ConfigError(`expertActivations: ${message}`));
+      for (const hooks of [
+        ablateExperts(0, [1], "zero"),
+        ablateExperts(1, [1], "reroute"),
+        forceExperts(0, [0, 1]),
+        steerRouter(1, [1, 0, 0, 0, 0], 2),
+      ])
+        expect(() => dense.runWithHooks(TOKENS, hooks)).toThrow(
+          /^hooks: "blocks\.[01]\.mlp\.hook_\w+" must be asked of blocks with experts, got block [01] of a dbrx \(dense blocks have no router and no experts\)$/,
+        );
+      logits.dispose();
+      cache.dispose();
+      dense.dispose();
+    });
+
+    test("and experts: the trace has the layers that route", () => {
+      const mixed = randomModel(TINY_MIXED);
+      const { logits, cache } = mixed.runWithCache(TOKENS, { names: ["blocks.*.mlp.hook_expert_*"] });
+      const trace = routingTrace({ cache, config: TINY_MIXED, tokens: TOKENS, pieces: PIECES }, "m");
+      expect([trace.layers, trace.expertIndices.length]).toEqual([[0, 2], 2 * 12 * topK]);
+      logits.dispose();
+      cache.dispose();
+      mixed.dispose();
     });
   });
 

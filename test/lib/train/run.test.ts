@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { ConfigError } from "../../../lib/errors.ts";
 import { dbrx } from "../../../lib/families/dbrx.ts";
 import { learningRate, parseRun, type TrainingRun } from "../../../lib/train/run.ts";
-import { TINY } from "../../helpers.ts";
+import { TINY, TINY_DENSE } from "../../helpers.ts";
 
 const MODEL = dbrx.toJson(TINY);
 const JSON_RUN = { model: MODEL, batch: 2, pos: 8, steps: 10, rate: 0.01 };
@@ -39,6 +39,19 @@ describe("parseRun", () => {
       form: "megablocks",
       weight: 0,
     });
+  });
+
+  test("leaves a dense model without a balance, and refuses what only a router can have", () => {
+    const dense = { ...JSON_RUN, model: dbrx.toJson(TINY_DENSE) };
+    const parsed = parseRun(dense);
+    expect([parsed.model, parsed.loadBalance, parsed.zLossWeight]).toEqual([TINY_DENSE, null, 0]);
+    expect(parseRun({ ...dense, loadBalance: null })).toEqual(parsed);
+    expect(() => parseRun({ ...dense, loadBalance: { weight: 0.05 } })).toThrow(
+      new ConfigError('run: loadBalance must be left out for a dense model, which has no router, got {"weight":0.05}'),
+    );
+    expect(() => parseRun({ ...dense, zLossWeight: 0.1 })).toThrow(
+      new ConfigError("run: zLossWeight must be 0 for a dense model, which has no router, got 0.1"),
+    );
   });
 
   test("is the same for the same fields in another order, as a state of the run will be compared", () => {

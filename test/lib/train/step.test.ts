@@ -5,7 +5,9 @@ import { type BackendName, useBackend } from "../../../lib/backend.ts";
 import { loadModel } from "../../../lib/checkpoint/folder.ts";
 import { checkpointTensors } from "../../../lib/checkpoint/load.ts";
 import { openFolder } from "../../../lib/checkpoint/node.ts";
+import { moeOf } from "../../../lib/config.ts";
 import { dispatch, expertsBatched, expertsLooped } from "../../../lib/experts.ts";
+import type { MoeWeights } from "../../../lib/moe.ts";
 import { BlockTaps, Taps } from "../../../lib/taps.ts";
 import { type Batch, lossAndGradients } from "../../../lib/train/step.ts";
 import { relativeError } from "../../helpers.ts";
@@ -48,16 +50,33 @@ describe.each(BACKENDS)("training step on %s", (backend) => {
   });
 });
 
+test("the gradient of a dense model's cross-entropy by every parameter is PyTorch's", async () => {
+  await useBackend();
+  const model = await loadModel(join(GOLDEN, "glu"));
+  const expected = await openFolder(join(GOLDEN, "glu.gradients.safetensors"));
+  const variables = new Map([...model.params].map(([name, value]) => [name, tf.variable(value)]));
+  const options = { loadBalance: null, zLossWeight: 0 };
+  const { gradients, loss } = lossAndGradients(variables, model.config, await batchOf("glu"), options);
+  expect(loss.total).toBeCloseTo((await expected.readFloat32("loss"))[0]!, 5);
+  const found = checkpointTensors(model.config, gradients, "F32").filter(({ name }) => !name.includes("router"));
+  expect(found.map(({ name }) => name).sort()).toEqual([...expected.tensors.keys()].filter((n) => n !== "loss").sort());
+  for (const { name, data } of found)
+    expect(relativeError(data, await expected.readFloat32(name)), name).toBeLessThan(1e-4);
+  tf.dispose([...gradients.values(), ...variables.values()]);
+  model.dispose();
+  await expected.close();
+});
+
 test("running the experts one by one or all at once gives the same outputs", async () => {
   await useBackend();
   const model = await loadModel(join(GOLDEN, "p1"));
-  const { nExperts, topK } = model.config.mlp;
+  const { nExperts, topK } = moeOf(model.config);
   const x = tf.randomNormal<tf.Rank.R2>([6, model.config.dModel], 0, 1, "float32", 7);
   // Expert 5 is idle, expert 0 takes every token.
   const indices = Int32Array.from([0, 1, 2, 0, 3, 4, 7, 0, 6, 0, 1, 7, 3, 2, 0, 0, 4, 6]);
   const plan = dispatch(indices, topK, nExperts);
   const taps = new BlockTaps(new Taps(model.config, {}, { batch: 1, pos: 6, past: 0 }), 0);
-  const { experts } = model.weights.blocks[0]!.mlp;
+  const { experts } = model.weights.blocks[0]!.mlp as MoeWeights;
   const looped = expertsLooped(x, plan, experts, taps);
   const batched = expertsBatched(x, plan, experts.stacked!, experts.activation, taps);
   expect(relativeError(batched.dataSync(), looped.dataSync())).toBeLessThan(1e-6);

@@ -9,7 +9,7 @@ import { zeroMoments } from "../../../lib/train/adamw.ts";
 import { textLoss } from "../../../lib/train/evaluate.ts";
 import { learningRate, parseRun, type TrainingRun } from "../../../lib/train/run.ts";
 import { freshParams, type TrainingProgress, type TrainingState, train } from "../../../lib/train/train.ts";
-import { relativeError, seeded, TINY } from "../../helpers.ts";
+import { relativeError, seeded, TINY, TINY_DENSE, TINY_MIXED } from "../../helpers.ts";
 import { bitsOf } from "../checkpoint/files.ts";
 
 const BACKENDS: BackendName[] = ["tensorflow", "wasm"];
@@ -93,9 +93,36 @@ describe.each(BACKENDS)("train on %s", (backend) => {
         expect(maxViolation[l]).toBeCloseTo(Math.max(...row) / 9.6 - 1, 9);
       }
       expect(counts).toHaveLength(2);
-      expect(total).toBeCloseTo(crossEntropy + 0.05 * loadBalance + 0.001 * zLoss, 4);
+      expect(total).toBeCloseTo(crossEntropy + 0.05 * loadBalance! + 0.001 * zLoss!, 4);
     }
     expect(Math.abs(progress[0]!.crossEntropy - Math.log(23))).toBeLessThan(1);
+  });
+
+  test("of a dense model has no loss but cross-entropy and no loads", async () => {
+    const run = { ...RUN, model: TINY_DENSE, loadBalance: null, zLossWeight: 0 };
+    const progress: TrainingProgress[] = [];
+    const before = tf.memory().numTensors;
+    const model = await train(run, TOKENS, { onStep: (step) => void progress.push(step) });
+    expect(tf.memory().numTensors - before).toBe(model.params.size);
+    for (const { total, crossEntropy, loadBalance, zLoss, counts, maxViolation } of progress)
+      expect([total, loadBalance, zLoss, counts, maxViolation]).toEqual([crossEntropy, null, null, [], []]);
+    expect(Math.abs(progress[0]!.crossEntropy - Math.log(23))).toBeLessThan(1);
+    model.dispose();
+  });
+
+  test("counts the loads of those blocks that have experts, and learns in all", async () => {
+    const run = { ...RUN, model: TINY_MIXED, steps: 1 };
+    const fresh = freshParams(run.model, run.seed);
+    const model = await train(run, TOKENS, {
+      onStep: ({ counts, maxViolation }) => {
+        expect(counts.map((row) => row.reduce((a, b) => a + b))).toEqual([48, 48]);
+        expect(maxViolation).toHaveLength(2);
+      },
+    });
+    for (const [name, value] of model.params)
+      expect(relativeError(value.dataSync(), fresh.get(name)!.dataSync()), name).toBeGreaterThan(0);
+    tf.dispose([...fresh.values()]);
+    model.dispose();
   });
 
   test("leaves no tensor behind but the model, with a state and without", async () => {
