@@ -84,7 +84,7 @@ export class Taps {
 
 /** A declared shape in numbers; an axis that no size is known of is the first of the value's. */
 function resolved(shape: Shape, sizes: Partial<Record<Axis, number>>, value: Tensor): number[] {
-  return shape.map((axis) => (typeof axis === "number" ? axis : (sizes[axis] ?? value.shape[0]!)));
+  return shape.map((axis) => (typeof axis === "number" ? axis : (sizes[axis] ?? value.shape[0])));
 }
 
 /** The hooks of one block: names without their `blocks.{l}.`. */

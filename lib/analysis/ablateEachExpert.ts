@@ -1,4 +1,5 @@
 import * as tf from "@tensorflow/tfjs";
+import { moeOf } from "../config.ts";
 import { type HookName, type Hooks, hookName } from "../hooks.ts";
 import { type Ablation, ablateExperts, type ExpertMeans } from "../interventions/ablateExperts.ts";
 import type { SimulationOptions } from "../metrics/chance.ts";
@@ -60,7 +61,7 @@ export async function ablateEachExpert(
 ): Promise<ExpertAblations> {
   const { kinds = ["zero"], draws, seed, onProgress, ...reading } = options;
   const layers = checkLayers(options.layers, model.config.nLayers);
-  const { nExperts } = model.config.mlp;
+  const { nExperts } = moeOf(model.config, "ablateEachExpert");
   const { batches, offsets } = batchesOf("ablateEachExpert", documents, model.config.nCtx, reading);
   const means = options.means ?? (kinds.includes("mean") ? expertMeans(model, documents, reading) : []);
   const sums = {
@@ -112,7 +113,7 @@ interface Step {
 
 /** Runs a batch whole, then offers every expert; what the batch kept is let go at the end. */
 function* stepsOf(model: MoeModel, batch: Batch, layers: readonly number[], sums: Sums): Generator<Step> {
-  const { nExperts, topK } = model.config.mlp;
+  const { nExperts, topK } = moeOf(model.config, "ablateEachExpert");
   const names = layers.flatMap((l): HookName[] => [
     hookName(l, "hook_resid_pre"),
     hookName(l, "mlp.hook_expert_indices"),

@@ -1,3 +1,4 @@
+import { moeLayers, moeOf } from "../config.ts";
 import { hookName } from "../hooks.ts";
 import type { ExpertMeans } from "../interventions/ablateExperts.ts";
 import type { MoeModel } from "../model.ts";
@@ -16,8 +17,8 @@ export function expertMeans(
   documents: readonly ArrayLike<number>[],
   reading: ReadingOptions = {},
 ): ExpertMeans[] {
-  const { nLayers, dModel, nCtx, mlp } = model.config;
-  const { nExperts, topK } = mlp;
+  const { nLayers, dModel, nCtx } = model.config;
+  const { nExperts, topK } = moeOf(model.config, "expertMeans");
   const sums = Array.from({ length: nLayers }, () => new Float64Array(nExperts * dModel));
   const counts = Array.from({ length: nLayers }, () => new Float64Array(nExperts));
   const names = ["blocks.*.mlp.hook_expert_indices", "blocks.*.mlp.hook_expert_out"];
@@ -25,7 +26,7 @@ export function expertMeans(
     const { logits, cache } = model.runWithCache(rows, { names, stopAtLayer: nLayers });
     logits.dispose();
     const slots = rows[0]!.length * topK;
-    for (let layer = 0; layer < nLayers; layer++) {
+    for (const layer of moeLayers(model.config)) {
       const indices = cache.get(hookName(layer, "mlp.hook_expert_indices")).dataSync();
       const outputs = cache.get(hookName(layer, "mlp.hook_expert_out")).dataSync();
       for (const [r, { tokens }] of windows.entries())

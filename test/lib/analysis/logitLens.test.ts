@@ -7,6 +7,7 @@ import { logitLens } from "../../../lib/analysis/logitLens.ts";
 import { useBackend } from "../../../lib/backend.ts";
 import { loadModel } from "../../../lib/checkpoint/folder.ts";
 import { openFolder } from "../../../lib/checkpoint/node.ts";
+import { moeOf } from "../../../lib/config.ts";
 import type { MoeModel } from "../../../lib/model.ts";
 import type { TokenPiece } from "../../../lib/trace/record.ts";
 import { logitLens as lensView } from "../../../viz/logitLens.ts";
@@ -66,14 +67,15 @@ describe.each(MODELS)("on %s, as NumPy reads what other code recorded,", (name) 
   test("blocks sum to the logit, heads to their attention, experts to their MLP, within 1e-4", () => {
     for (const against of [undefined, "mean"] as const) {
       const found = directLogitAttribution(model, ids, against === undefined ? {} : { against });
-      const { nLayers, nHeads, mlp } = model.config;
+      const { nLayers, nHeads } = model.config;
+      const { topK } = moeOf(model.config);
       const n = ids.length;
       for (let t = 0; t < n; t++) {
         let sum = found.embedding[t]!;
         for (let row = t; row < nLayers * n; row += n) {
           sum += found.attention[row]! + found.mlp[row]!;
           expect(sumOf(found.heads, row, nHeads)).toBeCloseTo(found.attention[row]!, 4);
-          expect(sumOf(found.experts, row, mlp.topK)).toBeCloseTo(found.mlp[row]!, 4);
+          expect(sumOf(found.experts, row, topK)).toBeCloseTo(found.mlp[row]!, 4);
         }
         expect(Math.abs(sum - found.logits[t]!), `token ${t}`).toBeLessThan(1e-4);
       }
