@@ -87,16 +87,18 @@ const SIZES = ["dModel", "nHeads", "nKvHeads", "dHead", "dVocab", "nCtx"] as con
 /** Largest size of one axis that is believed: beyond it a config is damaged, and products would lose exactness. */
 const MAX_AXIS = 1 << 24;
 /** Every layer has its own list of parameters and hooks, which a damaged config must not blow up. */
-const MAX_LAYERS = 1 << 12;
+export const MAX_LAYERS = 1 << 12;
 /** A trace holds an expert's number in 16 bits. */
 const MAX_EXPERTS = 1 << 16;
 
-function checkCount(what: string, value: unknown, most = MAX_AXIS): void {
-  if (!Number.isInteger(value) || (value as number) < 1 || (value as number) > most)
-    throw new ConfigError(`config: ${what} must be a whole number from 1 to ${most}, got ${shown(value)}`);
+/** @throws ConfigError for what is no whole number in the range */
+export function checkCount(what: string, value: unknown, most = MAX_AXIS, least = 1): void {
+  if (!Number.isInteger(value) || (value as number) < least || (value as number) > most)
+    throw new ConfigError(`config: ${what} must be a whole number from ${least} to ${most}, got ${shown(value)}`);
 }
 
-function checkPositive(what: string, value: unknown): void {
+/** @throws ConfigError for what is no finite number above 0 */
+export function checkPositive(what: string, value: unknown): void {
   if (typeof value !== "number" || !Number.isFinite(value) || value <= 0)
     throw new ConfigError(`config: ${what} must be a positive number, got ${shown(value)}`);
 }

@@ -20,7 +20,7 @@ export interface DenseWeights {
  * @param x [rows, d_model]
  * @returns [rows, d_model]
  */
-export function dense(x: tf.Tensor2D, weights: DenseWeights, taps: BlockTaps): tf.Tensor2D {
+export function dense(x: tf.Tensor2D, weights: DenseWeights, taps: Pick<BlockTaps, "tap">): tf.Tensor2D {
   return tf.tidy(() => {
     const pre = taps.tap("mlp.hook_pre", tf.matMul<tf.Tensor2D>(x, weights.gate)); // [rows, d_ff]
     const linear = taps.tap("mlp.hook_pre_linear", tf.matMul<tf.Tensor2D>(x, weights.up));

@@ -17,7 +17,8 @@ const NEEDS = {
   },
 } as const;
 
-interface HookSpec {
+/** What is declared of a hook. */
+export interface HookSpec {
   readonly shape: Shape;
   readonly dtype: "float32" | "int32";
   readonly meaning: string;
@@ -104,8 +105,8 @@ type AfterBlock<P> = P extends `blocks.{l}.${infer Rest}` ? Fill<Rest> : never;
 export type BlockHook = AfterBlock<HookPattern>;
 
 /** What a hook is told about where it stands. */
-export interface HookContext {
-  name: HookName;
+export interface HookContext<Name extends string = HookName> {
+  name: Name;
   /** Block number, or null outside the blocks. */
   layer: number | null;
 }
@@ -114,10 +115,12 @@ export interface HookContext {
  * Reads a value as it passes; a returned tensor of the same shape and type replaces it.
  * The value belongs to the run: keep a copy (`value.clone()` under `tf.keep`) rather than the tensor itself.
  */
-export type HookFn = (value: Tensor, context: HookContext) => Tensor | void;
+export type HookFn<Name extends string = HookName> = (value: Tensor, context: HookContext<Name>) => Tensor | void;
 
 /** Hooks by exact name; a list runs in order, each seeing what the one before left. */
-export type Hooks = { readonly [name in HookName]?: HookFn | readonly HookFn[] };
+export type Hooks<Name extends string = HookName> = {
+  readonly [name in Name]?: HookFn<Name> | readonly HookFn<Name>[];
+};
 
 /**
  * Builds the name of a block's hook.
@@ -202,7 +205,13 @@ export function unknownHook(asked: string, config: ModelConfig): string {
     const where = layers.length === 1 ? `block ${layers[0]}` : `blocks ${listed(layers)}`;
     return `hooks: ${JSON.stringify(cut)} must be asked of ${blocks}, got ${where} of a ${config.family} (${reason})`;
   }
-  const near = hookNames(config)
+  return noSuchHook(asked, hookNames(config));
+}
+
+/** A message for a name or glob that is none of the hooks, with the names nearest to it. */
+export function noSuchHook(asked: string, names: readonly string[]): string {
+  const cut = asked.slice(0, 120);
+  const near = names
     .map((name) => ({ name, distance: editDistance(cut, name) }))
     .sort((a, b) => a.distance - b.distance)
     .slice(0, 3)
@@ -216,12 +225,23 @@ export function unknownHook(asked: string, config: ModelConfig): string {
  * @throws RangeError for one that matches nothing, with near names
  */
 export function matchHooks(asked: string | readonly string[], config: ModelConfig): Set<HookName> {
-  const names = hookNames(config);
-  const matched = new Set<HookName>();
+  return matchNames(asked, hookNames(config), (glob) => unknownHook(glob, config));
+}
+
+/**
+ * As {@link matchHooks}, of any hooks.
+ * @param unknown the message for a name or glob that matches none of them
+ */
+export function matchNames<Name extends string>(
+  asked: string | readonly string[],
+  names: readonly Name[],
+  unknown: (glob: string) => string,
+): Set<Name> {
+  const matched = new Set<Name>();
   for (const glob of typeof asked === "string" ? [asked] : asked) {
     const pattern = globOf(glob);
     const hits = names.filter((name) => pattern.test(name));
-    if (hits.length === 0) throw new RangeError(unknownHook(glob, config));
+    if (hits.length === 0) throw new RangeError(unknown(glob));
     for (const name of hits) matched.add(name);
   }
   return matched;

@@ -16,7 +16,7 @@ export { AXES, type Axis, type Shape, shapeText } from "./axes.ts";
 export { type BackendName, useBackend } from "./backend.ts";
 export { ActivationCache } from "./cache.ts";
 export { Checkpoint, type CheckpointInfo } from "./checkpoint/checkpoint.ts";
-export { loadModel, loadTokenizer, readConfig, saveModel } from "./checkpoint/folder.ts";
+export { loadEncoderDecoder, loadModel, loadTokenizer, readConfig, saveModel } from "./checkpoint/folder.ts";
 export { openFolder, writeSafetensors } from "./checkpoint/node.ts";
 export type { TensorData } from "./checkpoint/write.ts";
 export {
@@ -29,6 +29,9 @@ export {
   moeLayers,
   moeOf,
 } from "./config.ts";
+export { type EncoderDecoderCacheOptions, EncoderDecoderModel, type TextPair } from "./encoderDecoder.ts";
+export { type EncoderDecoderConfig, encoderDecoderCount, encoderDecoderShapes } from "./encoderDecoderConfig.ts";
+export { ENCODER_DECODER_HOOKS, type EncoderDecoderHook } from "./encoderDecoderHooks.ts";
 export { CheckpointError, ConfigError, ShapeError } from "./errors.ts";
 export { FAMILIES, parseConfig } from "./families/index.ts";
 export { type GenerateOptions, generate } from "./generate.ts";

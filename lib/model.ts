@@ -3,10 +3,9 @@ import { checkShape } from "./axes.ts";
 import { ActivationCache } from "./cache.ts";
 import { checkConfig, type ModelConfig } from "./config.ts";
 import { type Decoder, decoderOf } from "./decoder.ts";
-import { CheckpointError, listed } from "./errors.ts";
 import { blocks, type KvCache, nextLogits, residual, unembed } from "./forward.ts";
 import { type HookName, type Hooks, hookNames, matchHooks } from "./hooks.ts";
-import { paramShapes } from "./params.ts";
+import { checkParams, paramShapes } from "./params.ts";
 import { type Kept, Taps } from "./taps.ts";
 import { checkTokens, type Tokens } from "./tokens.ts";
 import { assembleWeights, type Weights } from "./weights.ts";
@@ -41,12 +40,7 @@ export class MoeModel {
   constructor(config: ModelConfig, params: ReadonlyMap<string, tf.Tensor>) {
     this.config = checkConfig(config);
     this.#params = params;
-    for (const [name, shape] of paramShapes(config)) {
-      const found = params.get(name);
-      if (found === undefined) throw new CheckpointError(`model: parameter ${name} is missing`);
-      if (found.shape.join() !== shape.join())
-        throw new CheckpointError(`model: ${name} must have shape [${listed(shape)}], got [${listed(found.shape)}]`);
-    }
+    checkParams(paramShapes(config), params);
     this.weights = assembleWeights(config, params, (name, e) => this.#expert(name, e));
   }
 

@@ -1,4 +1,5 @@
 import { type MlpConfig, type ModelConfig, mlpOf } from "./config.ts";
+import { CheckpointError, listed } from "./errors.ts";
 
 /**
  * Every parameter of a model, by name, with its shape. Matrices stand as x·W needs them, input axis first; names follow
@@ -53,4 +54,21 @@ export function parameterCounts(config: ModelConfig): { total: number; active: n
     active += isOfExperts && mlp.kind === "moe" ? (size / mlp.nExperts) * mlp.topK : size;
   }
   return { total, active };
+}
+
+/**
+ * Checks that a model's parameters are all there.
+ * @param shapes by name, as `paramShapes` gives them
+ * @throws CheckpointError for one that is missing or has another shape
+ */
+export function checkParams(
+  shapes: ReadonlyMap<string, readonly number[]>,
+  params: ReadonlyMap<string, { shape: readonly number[] }>,
+): void {
+  for (const [name, shape] of shapes) {
+    const found = params.get(name);
+    if (found === undefined) throw new CheckpointError(`model: parameter ${name} is missing`);
+    if (found.shape.join() !== shape.join())
+      throw new CheckpointError(`model: ${name} must have shape [${listed(shape)}], got [${listed(found.shape)}]`);
+  }
 }

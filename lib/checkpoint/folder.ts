@@ -2,13 +2,14 @@ import { mkdir, readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import type { ModelConfig } from "../config.ts";
+import type { EncoderDecoderModel } from "../encoderDecoder.ts";
 import { CheckpointError, ConfigError, shown } from "../errors.ts";
-import { familyOf, parseConfig } from "../families/index.ts";
+import { familyOf, parseConfig, parseEncoderDecoder } from "../families/index.ts";
 import type { MoeModel } from "../model.ts";
 import { dbrxTokenizer } from "../tokenizer/dbrx.ts";
 import { fromTokenizerJson } from "../tokenizer/huggingFace.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
-import { checkpointTensors, type LoadProgress, loadModelFrom } from "./load.ts";
+import { checkpointTensors, type LoadProgress, loadEncoderDecoderFrom, loadModelFrom } from "./load.ts";
 import { openFolder, refused, writeSafetensors } from "./node.ts";
 
 /** @throws CheckpointError where the file cannot be read */
@@ -52,6 +53,21 @@ export async function loadModel(folder: string, onProgress?: LoadProgress): Prom
   const checkpoint = await openFolder(folder);
   try {
     return await loadModelFrom(checkpoint, config, onProgress);
+  } finally {
+    await checkpoint.close();
+  }
+}
+
+/**
+ * As {@link loadModel}, for an encoder-decoder (mT5, Aya-101).
+ * @throws CheckpointError, ConfigError
+ * @example const model = await loadEncoderDecoder("models/mt5-small");
+ */
+export async function loadEncoderDecoder(folder: string, onProgress?: LoadProgress): Promise<EncoderDecoderModel> {
+  const config = parseEncoderDecoder(await readJson(join(folder, "config.json")));
+  const checkpoint = await openFolder(folder);
+  try {
+    return await loadEncoderDecoderFrom(checkpoint, config, onProgress);
   } finally {
     await checkpoint.close();
   }

@@ -1,9 +1,12 @@
 import * as tf from "@tensorflow/tfjs";
 import { useBackend } from "../backend.ts";
 import type { ModelConfig } from "../config.ts";
+import { EncoderDecoderModel } from "../encoderDecoder.ts";
+import { type EncoderDecoderConfig, encoderDecoderShapes } from "../encoderDecoderConfig.ts";
 import { CheckpointError, listed, shown } from "../errors.ts";
 import type { Family, Held, WeightPart, WeightRecipe } from "../families/family.ts";
 import { familyOf } from "../families/index.ts";
+import { mt5 } from "../families/mt5.ts";
 import { MoeModel } from "../model.ts";
 import { paramShapes } from "../params.ts";
 import type { Checkpoint } from "./checkpoint.ts";
@@ -37,12 +40,34 @@ export async function loadModelFrom(
 }
 
 /**
+ * Builds an encoder-decoder from an open checkpoint, as {@link loadModelFrom} does a decoder. A head that lies in the
+ * file is read, whatever the configuration says.
+ * @throws CheckpointError as {@link loadModelFrom}
+ */
+export async function loadEncoderDecoderFrom(
+  checkpoint: Checkpoint,
+  stated: EncoderDecoderConfig,
+  onProgress: LoadProgress = () => {},
+): Promise<EncoderDecoderModel> {
+  const [head] = mt5.recipe("unembed.W_U", stated).parts;
+  const config = checkpoint.tensors.has(head!.tensor) ? { ...stated, tiedEmbeddings: false } : stated;
+  const recipes = new Map([...encoderDecoderShapes(config).keys()].map((name) => [name, mt5.recipe(name, config)]));
+  const params = await readParams(checkpoint, mt5, recipes, onProgress);
+  try {
+    return new EncoderDecoderModel(config, params);
+  } catch (error) {
+    tf.dispose([...params.values()]);
+    throw error;
+  }
+}
+
+/**
  * Reads parameters by their recipes, once the headers are known to fit: chooses the backend, if nobody has, only then.
  * @param family whose tensors they are, and which others it leaves unread
  * @returns the tensors by the names of the recipes; they are the caller's
  * @throws CheckpointError for a tensor that is missing, has another shape, or belongs to no parameter
  */
-export async function readParams(
+async function readParams(
   checkpoint: Checkpoint,
   family: { name: string; ignored?: RegExp },
   recipes: ReadonlyMap<string, WeightRecipe>,

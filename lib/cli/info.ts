@@ -1,9 +1,11 @@
 import { join } from "node:path";
 import type { CheckpointInfo } from "../checkpoint/checkpoint.ts";
-import { exists, readConfig } from "../checkpoint/folder.ts";
+import { exists, readJson } from "../checkpoint/folder.ts";
 import { openFolder } from "../checkpoint/node.ts";
 import type { ModelConfig } from "../config.ts";
+import { type EncoderDecoderConfig, encoderDecoderCount } from "../encoderDecoderConfig.ts";
 import { listed } from "../errors.ts";
+import { isEncoderDecoder, parseConfig, parseEncoderDecoder } from "../families/index.ts";
 import { parameterCounts } from "../params.ts";
 import { type Command, parse } from "./command.ts";
 
@@ -23,14 +25,17 @@ async function checkpointInfo(folder: string): Promise<CheckpointInfo | null> {
   return checkpoint.info;
 }
 
+const number = (value: number | bigint): string => value.toLocaleString("en-US");
+
+function onDisk(checkpoint: CheckpointInfo | null): string {
+  if (checkpoint === null) return "none in this folder";
+  const { tensors, files, bytes } = checkpoint;
+  return `${number(tensors)} tensors in ${files} file(s), ${number(bytes)} bytes`;
+}
+
 function lines(config: ModelConfig, checkpoint: CheckpointInfo | null): string[] {
   const { mlp, denseBlocks } = config;
   const { total, active } = parameterCounts(config);
-  const number = (value: number | bigint): string => value.toLocaleString("en-US");
-  const onDisk =
-    checkpoint === null
-      ? "none in this folder"
-      : `${number(checkpoint.tensors)} tensors in ${checkpoint.files} file(s), ${number(checkpoint.bytes)} bytes`;
   return [
     `family               ${config.family}`,
     `layers               ${config.nLayers}`,
@@ -49,7 +54,20 @@ function lines(config: ModelConfig, checkpoint: CheckpointInfo | null): string[]
       : [`dense layers         ${listed(denseBlocks.layers)}, d_ff ${number(denseBlocks.mlp.dFf)}`]),
     `parameters           ${number(total)}`,
     `active per token     ${number(active)} (${((100 * active) / total).toFixed(1)} %)`,
-    `weights on disk      ${onDisk}`,
+    `weights on disk      ${onDisk(checkpoint)}`,
+  ];
+}
+
+function encoderDecoderLines(config: EncoderDecoderConfig, checkpoint: CheckpointInfo | null): string[] {
+  return [
+    `family               ${config.family}, an encoder-decoder`,
+    `layers               ${config.nEncoderLayers} encoder, ${config.nDecoderLayers} decoder`,
+    `d_model              ${config.dModel}`,
+    `heads                ${config.nHeads} of ${config.dHead}`,
+    `vocabulary           ${number(config.dVocab)}`,
+    `experts              none: dense, d_ff ${number(config.dFf)}`,
+    `parameters           ${number(encoderDecoderCount(config))}`,
+    `weights on disk      ${onDisk(checkpoint)}`,
   ];
 }
 
@@ -60,8 +78,18 @@ export const infoCommand: Command = {
   async run(args) {
     const { values, positionals } = parse(args, ["MODEL"], { json: { type: "boolean" } });
     const folder = positionals[0]!;
-    const config = await readConfig(folder);
+    const read = await readJson(join(folder, "config.json"));
     const checkpoint = await checkpointInfo(folder);
+    if (isEncoderDecoder(read)) {
+      const config = parseEncoderDecoder(read);
+      const parameters = encoderDecoderCount(config);
+      const json = { config, parameters: { total: parameters, active: parameters }, combinations: null, checkpoint };
+      console.log(
+        values.json === true ? JSON.stringify(json, null, 2) : encoderDecoderLines(config, checkpoint).join("\n"),
+      );
+      return;
+    }
+    const config = parseConfig(read);
     if (values.json !== true) {
       console.log(lines(config, checkpoint).join("\n"));
       return;

@@ -1,10 +1,12 @@
 import { checkConfig, type ModelConfig } from "../config.ts";
-import { ConfigError, shown } from "../errors.ts";
+import { checkEncoderDecoderConfig, type EncoderDecoderConfig } from "../encoderDecoderConfig.ts";
+import { ConfigError, listed, shown } from "../errors.ts";
 import { dbrx } from "./dbrx.ts";
 import type { Family } from "./family.ts";
 import { granitemoe } from "./granitemoe.ts";
 import { grok1 } from "./grok1.ts";
 import { mixtral } from "./mixtral.ts";
+import { mt5 } from "./mt5.ts";
 import { olmoe } from "./olmoe.ts";
 import { qwen3moe } from "./qwen3moe.ts";
 
@@ -20,6 +22,10 @@ export function familyOf(json: Record<string, unknown> | string): Family {
   const type = typeof json === "string" ? json : json["model_type"];
   const family = FAMILIES.find((f) => f.name === type || f.modelTypes.some((known) => known === type));
   if (family === undefined) {
+    if (isEncoderDecoder(json))
+      throw new ConfigError(
+        `config.json: model_type must be a decoder's here, got ${shown(type)}, an encoder-decoder: open it with loadEncoderDecoder`,
+      );
     const known = FAMILIES.flatMap((f) => f.modelTypes).join(", ");
     const also =
       typeof json === "string" || json["architectures"] === undefined ? "" : ` (${shown(json["architectures"])})`;
@@ -38,4 +44,26 @@ export function parseConfig(json: unknown): ModelConfig {
     throw new ConfigError(`config.json: must be an object, got ${shown(json)}`);
   const fields = json as Record<string, unknown>;
   return checkConfig(familyOf(fields).config(fields));
+}
+
+/** Whether a parsed config.json is that of an encoder-decoder. */
+export function isEncoderDecoder(json: unknown): boolean {
+  return (
+    typeof json === "object" &&
+    json !== null &&
+    mt5.modelTypes.some((type) => type === (json as { model_type?: unknown }).model_type)
+  );
+}
+
+/**
+ * The configuration of an encoder-decoder in the field's terms.
+ * @param json a parsed config.json
+ * @throws ConfigError
+ */
+export function parseEncoderDecoder(json: unknown): EncoderDecoderConfig {
+  if (!isEncoderDecoder(json))
+    throw new ConfigError(
+      `config.json: model_type must be ${listed(mt5.modelTypes)}, an encoder-decoder, got ${shown((json as { model_type?: unknown } | null)?.model_type)}`,
+    );
+  return checkEncoderDecoderConfig(mt5.config(json as Record<string, unknown>));
 }

@@ -12,8 +12,8 @@ export interface ScoreOptions {
   scale: number;
   /** Scores are bent to within ±this before the mask: cap · tanh(score / cap); null: they are not. */
   softcap: number | null;
-  /** [q_pos, k_pos], added to the scores; null: nothing is masked. */
-  mask: tf.Tensor2D | null;
+  /** [q_pos, k_pos] or [n_heads, q_pos, k_pos], added to the scores; null: nothing is masked. */
+  mask: tf.Tensor2D | tf.Tensor3D | null;
 }
 
 /** What watches attention on its way; each gets and returns [batch, n_heads, q_pos, k_pos]. */
@@ -54,7 +54,7 @@ export function attention(
     const queries = q.mul(scale).transpose([0, 2, 1, 3]).reshape(grouped);
     const products = queries.matMul(keys, false, true).reshape<tf.Tensor4D>([batch, nHeads, qPos, kPos]);
     const bent = softcap === null ? products : products.div(softcap).tanh().mul<tf.Tensor4D>(softcap);
-    const scores = taps.scores(mask === null ? bent : bent.add(mask));
+    const scores = taps.scores(mask === null ? bent : bent.add<tf.Tensor4D>(mask));
     const pattern = taps.pattern(tf.softmax(scores));
     const z = pattern.reshape([batch, nKvHeads, grouped[2], kPos]).matMul(values);
     return z.reshape([batch, nHeads, qPos, dHead]).transpose<tf.Tensor4D>([0, 2, 1, 3]);

@@ -93,4 +93,11 @@ describe("moescope info", () => {
       /^weights on disk {6}19 tensors in 4 file\(s\), [\d,]+ bytes$/m,
     );
   });
+
+  test("says the sizes of an encoder-decoder", async () => {
+    const { code, out, err } = await moescope(["info", join(GOLDEN, "../families/published/mt5-xxl")]);
+    expect([code, err]).toEqual([0, ""]);
+    expect(out).toContain("layers               24 encoder, 24 decoder\n");
+    expect(out).toContain("parameters           12,921,057,280\n");
+  });
 });
