@@ -45,6 +45,7 @@ beforeAll(() => {
 describe("dependencies", () => {
   test("are the ones that we decided on", () => {
     expect(Object.keys(manifest.dependencies)).toEqual([
+      "@huggingface/jinja",
       "@huggingface/tokenizers",
       "@resvg/resvg-js",
       "@tensorflow/tfjs",

@@ -91,10 +91,19 @@ export async function exists(path: string): Promise<boolean> {
  */
 export async function loadTokenizer(folder: string): Promise<Tokenizer> {
   const path = join(folder, "tokenizer.json");
-  if (await exists(path)) return fromTokenizerJson(await readJson(path));
+  if (await exists(path)) return fromTokenizerJson(await readJson(path), await tokenizerConfig(folder));
   const { family, dVocab } = await readConfig(folder);
   if (family === "dbrx" && dVocab === DBRX_VOCABULARY) return dbrxTokenizer();
   throw new CheckpointError(`${folder}: must hold tokenizer.json, got none (give token ids instead of text)`);
+}
+
+/** What stands beside tokenizer.json; newer checkpoints keep the chat template in a file of its own. */
+async function tokenizerConfig(folder: string): Promise<object> {
+  const [config, template] = [join(folder, "tokenizer_config.json"), join(folder, "chat_template.jinja")];
+  return {
+    ...((await exists(config)) ? ((await readJson(config)) as object) : {}),
+    ...((await exists(template)) ? { chat_template: await readText(template) } : {}),
+  };
 }
 
 /**

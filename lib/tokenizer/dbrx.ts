@@ -1,4 +1,4 @@
-import { shown } from "../errors.ts";
+import { checkedMessages } from "./chatTemplate.ts";
 import { fromTokenizerJson } from "./huggingFace.ts";
 import { type TiktokenEncoding, tiktokenJson } from "./tiktoken.ts";
 import type { ChatMessage, Tokenizer } from "./tokenizer.ts";
@@ -10,17 +10,6 @@ const SPECIALS: ReadonlyMap<string, number> = new Map([
   ["<|im_start|>", 100278],
   ["<|im_end|>", 100279],
 ]);
-
-function checkedMessages(messages: readonly ChatMessage[]): readonly ChatMessage[] {
-  if (messages.length === 0) throw new RangeError("chat: messages must be one or more, got none");
-  for (const { role, content } of messages) {
-    if (!["system", "user", "assistant"].includes(role)) {
-      throw new TypeError(`chat: role must be system, user or assistant, got ${shown(role)}`);
-    }
-    if (typeof content !== "string") throw new TypeError(`chat: content must be a string, got ${shown(content)}`);
-  }
-  return messages;
-}
 
 /** What stands between the marks of a turn. */
 function turn({ role, content }: ChatMessage): string {

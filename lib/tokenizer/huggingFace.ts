@@ -2,7 +2,8 @@ import { Tokenizer as HuggingFaceTokenizer } from "@huggingface/tokenizers";
 import { CheckpointError, shown } from "../errors.ts";
 import type { TokenPiece } from "../trace/record.ts";
 import { bytesOf } from "./byteAlphabet.ts";
-import type { EncodeOptions, Tokenizer } from "./tokenizer.ts";
+import { chatTemplate, checkedMessages } from "./chatTemplate.ts";
+import type { ChatMessage, EncodeOptions, Tokenizer } from "./tokenizer.ts";
 
 /** The parts of a `tokenizer.json` that are read here; the package reads the rest. */
 interface TokenizerJson {
@@ -109,8 +110,9 @@ function frameOf(tokenizer: HuggingFaceTokenizer): { before: number[]; after: nu
 
 /**
  * A tokenizer from a parsed `tokenizer.json` and, where there is one, the parsed `tokenizer_config.json` beside it.
- * Byte-level vocabularies (GPT-2's form) and those that write a space as "▁", with or without byte fallback, are read.
- * The chat template of the configuration is not.
+ * Byte-level vocabularies (GPT-2's form) and those that write a space as "▁", with or without byte fallback, are read. The
+ * configuration's chat template makes `encodeChat`, which refuses messages in which the template's marks are written: they
+ * would act as marks.
  *
  * @throws CheckpointError where the file is malformed or of another form
  */
@@ -151,6 +153,15 @@ function tokenizerOf(file: TokenizerJson, config: object): Tokenizer {
   }
 
   const pieces = (ids: Iterable<number>): TokenPiece[] => Array.from(ids, piece);
+  const write = chatTemplate(config);
+  function markedText(messages: readonly ChatMessage[]): string {
+    for (const { content } of checkedMessages(messages)) {
+      const mark = [...added.values()].find((token) => token.special && content.includes(token.content));
+      if (mark !== undefined)
+        throw new RangeError(`chat: content must not hold a mark, got ${shown(mark.content)} in it`);
+    }
+    return write!(messages);
+  }
   return {
     vocabSize,
     specials,
@@ -166,6 +177,7 @@ function tokenizerOf(file: TokenizerJson, config: object): Tokenizer {
       return dropsSpace ? text.replace(/^ /, "") : text;
     },
     pieces,
-    encodeChat: null,
+    encodeChat:
+      write === null ? null : (messages) => all.encode(markedText(messages), { add_special_tokens: false }).ids,
   };
 }

@@ -117,5 +117,6 @@ def golden():
     }
 
 
-path = Path(__file__).with_name("tokenizer.json")
-path.write_text(json.dumps(golden(), ensure_ascii=False, indent=None, separators=(",", ":")) + "\n")
+if __name__ == "__main__":
+    path = Path(__file__).with_name("tokenizer.json")
+    path.write_text(json.dumps(golden(), ensure_ascii=False, indent=None, separators=(",", ":")) + "\n")
