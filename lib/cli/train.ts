@@ -1,17 +1,17 @@
-import { appendFile, copyFile, mkdir, readdir, rename, writeFile } from "node:fs/promises";
+import { appendFile, copyFile, mkdir, rename, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { useBackend } from "../backend.ts";
 import { exists, readJson, readText, saveModel } from "../checkpoint/folder.ts";
 import { refused, removeUnfinished } from "../checkpoint/node.ts";
-import { CheckpointError, ConfigError, shown } from "../errors.ts";
+import { ConfigError, shown } from "../errors.ts";
 import type { MoeModel } from "../model.ts";
 import { fromTokenizerJson } from "../tokenizer/huggingFace.ts";
-import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { textLoss } from "../train/evaluate.ts";
 import { parseRun, type TrainingRun } from "../train/run.ts";
 import { readState, writeState } from "../train/state.ts";
 import { type TrainingProgress, train } from "../train/train.ts";
 import { type Command, parse } from "./command.ts";
+import { readTexts, tokensOf } from "./corpus.ts";
 import { clock } from "./format.ts";
 
 /** Where a run reads and writes; paths are relative to the working folder. */
@@ -26,8 +26,6 @@ interface RunFiles {
 
 /** Where nobody watches the line being overwritten, one in this time is enough. */
 const PASSING_MS = 10_000;
-
-const END_OF_TEXT = "<|endoftext|>";
 
 /** Training keeps a token in 16 bits. */
 const MAX_VOCABULARY = 1 << 16;
@@ -179,41 +177,6 @@ function progressLine(p: TrainingProgress): string {
     `${Math.round(p.tokensPerSecond)} tokens/s`,
     `${clock(p.secondsLeft)} left`,
   ].join("  ");
-}
-
-/** The documents of each kind: `KIND.jsonl`, sorted by name. */
-async function readTexts(folder: string): Promise<Map<string, string[]>> {
-  const files = (await readdir(folder).catch(() => [])).filter((file) => file.endsWith(".jsonl")).sort();
-  if (files.length === 0) throw new CheckpointError(`${folder}: must hold KIND.jsonl files, got none`);
-  const texts = new Map<string, string[]>();
-  for (const file of files) {
-    const path = join(folder, file);
-    const lines = (await readText(path)).trimEnd().split("\n");
-    texts.set(
-      file.slice(0, -".jsonl".length),
-      lines.map((line, i) => documentOf(line, `${path}: line ${i + 1}`)),
-    );
-  }
-  return texts;
-}
-
-/** The text of a line, which is not empty. */
-function documentOf(line: string, where: string): string {
-  let text: unknown;
-  try {
-    text = (JSON.parse(line) as { text?: unknown } | null)?.text;
-  } catch {
-    // said below
-  }
-  if (typeof text === "string" && text !== "") return text;
-  throw new CheckpointError(`${where} must be like {"text": "…"}, got ${shown(line)}`);
-}
-
-/** Documents one after the other, an end-of-text token after each. */
-function tokensOf(documents: readonly string[], tokenizer: Tokenizer): Uint16Array {
-  const end = tokenizer.specials.get(END_OF_TEXT);
-  if (end === undefined) throw new ConfigError(`tokenizer.json: must have the special token ${END_OF_TEXT}, got none`);
-  return Uint16Array.from(documents.flatMap((text) => [...tokenizer.encode(text), end]));
 }
 
 /**
