@@ -57,7 +57,7 @@ const ROUTING = [
 
 /** Runs the probe text through a model, a kind at a time. */
 export function readProbe(model: MoeModel, probe: readonly ProbeKind[], name: string): ProbeReading {
-  const hasRouter = model.config.mlp.nExperts > 1;
+  const hasRouter = model.config.mlp.kind === "moe";
   const traces: RoutingTrace[] = [];
   const nats = probe.map(({ kind, inputs, labels }) => {
     const { logits, cache } = model.runWithCache(inputs, { names: hasRouter ? ROUTING : [] });

@@ -40,7 +40,7 @@ export interface StudyRecord {
   /** As `TrainingRun` has it. */
   run: object;
   seconds: number;
-  /** Means over {@link STEPS_A_POINT} steps; `maxViolation` is a number for each layer. */
+  /** Means over {@link STEPS_A_POINT} steps; `maxViolation` is a number for each layer. A dense model has only the first. */
   curve: Record<string, number | number[]>[];
   probes: {
     step: number;
@@ -122,13 +122,13 @@ function curveOf(progress: readonly TrainingProgress[]): StudyRecord["curve"] {
   const mean = (values: readonly number[]): number => round(values.reduce((a, b) => a + b, 0) / values.length);
   return Array.from({ length: Math.ceil(progress.length / STEPS_A_POINT) }, (_, i) => {
     const steps = progress.slice(i * STEPS_A_POINT, (i + 1) * STEPS_A_POINT);
-    const of = (key: "crossEntropy" | "loadBalance" | "zLoss"): number => mean(steps.map((step) => step[key]));
+    const point = { step: steps.at(-1)!.step, crossEntropy: mean(steps.map((one) => one.crossEntropy)) };
+    if (steps[0]!.loadBalance === null) return point;
     return {
-      step: steps.at(-1)!.step,
-      crossEntropy: of("crossEntropy"),
-      loadBalance: of("loadBalance"),
-      zLoss: of("zLoss"),
-      maxViolation: steps[0]!.maxViolation.map((_first, l) => mean(steps.map((step) => step.maxViolation[l]!))),
+      ...point,
+      loadBalance: mean(steps.map((one) => one.loadBalance!)),
+      zLoss: mean(steps.map((one) => one.zLoss!)),
+      maxViolation: steps[0]!.maxViolation.map((_first, l) => mean(steps.map((one) => one.maxViolation[l]!))),
     };
   });
 }
