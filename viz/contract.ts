@@ -5,8 +5,13 @@ import type { GatingRule } from "./routeToken.ts";
 
 /** A typed array on its way to the browser. */
 export interface Packed {
-  /** `u1`, `u2`: whole numbers of 8 or 16 bits; `q2`: reals as low + step · n in 16 bits, with n = 65535 for NaN. */
-  type: "u1" | "u2" | "q2";
+  /**
+   * `u4`, `u1`, `u2`: whole numbers of 4, 8 or 16 bits; `q1`, `q2`: reals as low + step · n in 8 or 16 bits, with the
+   * largest n for NaN.
+   */
+  type: "u4" | "u1" | "u2" | "q1" | "q2";
+  /** Numbers there are. */
+  length: number;
   low: number;
   step: number;
   /** Little-endian, base64. */
@@ -61,6 +66,14 @@ export interface RoutingGridLive extends LiveBase {
   shape: CellShape;
   /** One colour an expert, or null where position says which. */
   colors: readonly string[] | null;
+}
+
+/** The grid of a long text: its blocks are the bands of the overview and, last, the part enlarged. */
+export interface RoutingOverviewLive extends Omit<RoutingGridLive, "view"> {
+  view: "routingOverview";
+  compact: boolean;
+  /** Height of a choice in the overview, in pixels. */
+  slot: number;
 }
 
 export interface RouterHeatmapLive extends LiveBase {
@@ -290,6 +303,7 @@ export interface ExplorerState {
 
 export type Live =
   | RoutingGridLive
+  | RoutingOverviewLive
   | RouterHeatmapLive
   | AttentionMapLive
   | TextActivationsLive

@@ -27,7 +27,7 @@ export interface ExpertLoadData {
 }
 
 /** Bars that one figure can hold within 300 kB. */
-const MOST_BARS = 3584;
+const MOST_BARS = 3072;
 
 const LEFT = 56;
 

@@ -41,6 +41,16 @@ export function maybeShare(where: string, what: string, value: unknown): number 
   return value;
 }
 
+/**
+ * A choice between true and false; false where absent.
+ * @throws RangeError naming the option and the value given
+ */
+export function maybeFlag(where: string, what: string, value: unknown): boolean {
+  if (value === undefined) return false;
+  if (typeof value !== "boolean") throw new RangeError(`${where}: ${what} must be true or false, got ${shown(value)}`);
+  return value;
+}
+
 /** Part of a text, in token positions: `end` is the first token that is left out. */
 export interface WindowOptions {
   /** First token shown; 0 where absent. */
@@ -53,15 +63,22 @@ export interface WindowOptions {
  * The window of a text that a view draws. Without `end`, a long text is cut where the budget ends, and the view says so;
  * an explicit `end` beyond the budget is refused.
  * @param most tokens that the view can hold
+ * @param larger what makes room for more, or null where nothing does
  * @throws RangeError naming the option that narrows the window
  */
-export function maybeWindow(where: string, options: WindowOptions, nTokens: number, most: number): [number, number] {
+export function maybeWindow(
+  where: string,
+  options: WindowOptions,
+  nTokens: number,
+  most: number,
+  larger: string | null = null,
+): [number, number] {
   if (nTokens === 0) throw new RangeError(`${where}: the text must hold at least one token, got none`);
   const start = maybeWhole(where, "start", options.start, 0, nTokens - 1, 0);
   const end = maybeWhole(where, "end", options.end, start + 1, nTokens, Math.min(nTokens, start + most));
   if (end - start > most)
     throw new RangeError(
-      `${where}: end must be at most start + ${most} here (${start + most}), got ${end}; show the rest in further figures`,
+      `${where}: end must be at most start + ${most} here (${start + most}), got ${end}; ${larger === null ? "" : `${larger}, or `}show the rest in further figures`,
     );
   return [start, end];
 }

@@ -1,10 +1,16 @@
 import type { Packed } from "./contract.ts";
 
-/** Packs whole numbers from 0 to 65535. */
+/** Packs whole numbers from 0 to 65535, in as few bits as the largest needs. */
 export function packWhole(values: ArrayLike<number>): Packed {
   const wide = Uint16Array.from(values);
-  if (wide.some((value) => value > 255)) return { type: "u2", low: 0, step: 1, data: base64(wide) };
-  return { type: "u1", low: 0, step: 1, data: base64(Uint8Array.from(wide)) };
+  const largest = wide.reduce((most, value) => Math.max(most, value), 0);
+  const whole = { low: 0, step: 1, length: wide.length };
+  if (largest > 255) return { type: "u2", ...whole, data: base64(wide) };
+  if (largest > 15) return { type: "u1", ...whole, data: base64(Uint8Array.from(wide)) };
+  const pairs = Uint8Array.from({ length: Math.ceil(wide.length / 2) }, (_, i) => {
+    return wide[2 * i]! | ((wide[2 * i + 1] ?? 0) << 4);
+  });
+  return { type: "u4", ...whole, data: base64(pairs) };
 }
 
 /**
@@ -12,6 +18,19 @@ export function packWhole(values: ArrayLike<number>): Packed {
  * @throws RangeError for an infinity
  */
 export function packReal(values: ArrayLike<number>): Packed {
+  return quantized(values, "q2", 65535);
+}
+
+/**
+ * Packs reals in 8 bits each: an error of at most range / 508. NaN stays NaN.
+ * @throws RangeError for an infinity
+ */
+export function packCoarse(values: ArrayLike<number>): Packed {
+  return quantized(values, "q1", 255);
+}
+
+/** @param nan the code that stands for NaN, and the largest there is */
+function quantized(values: ArrayLike<number>, type: "q1" | "q2", nan: number): Packed {
   let [low, high] = [Infinity, -Infinity];
   for (let i = 0; i < values.length; i++) {
     const value = values[i]!;
@@ -20,9 +39,11 @@ export function packReal(values: ArrayLike<number>): Packed {
     if (value > high) high = value;
   }
   if (low > high) low = high = 0;
-  const step = (high - low) / 65534 || 1;
-  const codes = Uint16Array.from(values, (value) => (Number.isNaN(value) ? 65535 : Math.round((value - low) / step)));
-  return { type: "q2", low, step, data: base64(codes) };
+  const step = (high - low) / (nan - 1) || 1;
+  const codes = type === "q1" ? new Uint8Array(values.length) : new Uint16Array(values.length);
+  for (let i = 0; i < values.length; i++)
+    codes[i] = Number.isNaN(values[i]) ? nan : Math.round((values[i]! - low) / step);
+  return { type, low, step, length: values.length, data: base64(codes) };
 }
 
 function base64(values: Uint8Array | Uint16Array): string {

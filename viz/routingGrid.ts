@@ -1,22 +1,42 @@
 import type { RoutingTrace } from "../lib/trace/record.ts";
-import { type CellShape, cellRects, cellShape, type Rect } from "./cell.ts";
-import { EXPERT_COLORS, hasExpertColors, inkOn, themed } from "./colors.ts";
-import type { Block } from "./contract.ts";
+import { cellShape } from "./cell.ts";
+import { EXPERT_COLORS, hasExpertColors } from "./colors.ts";
+import type { Block, RoutingGridLive, RoutingOverviewLive } from "./contract.ts";
 import { expertLegend } from "./expertLegend.ts";
 import { Figure } from "./figure.ts";
-import { percent, probability } from "./format.ts";
-import { frame, MARGIN, MONO, TOP, WIDTH } from "./frame.ts";
+import { count, percent, probability } from "./format.ts";
+import { frame, MARGIN, TOP, WIDTH } from "./frame.ts";
+import {
+  cellMarks,
+  FAINTEST,
+  firstExperts,
+  fullWeight,
+  GRID_LEFT,
+  type GridStyle,
+  gridFills,
+  labelHeight,
+  placedCells,
+  rowLabels,
+  tokenLabels,
+  wells,
+  widestOf,
+} from "./gridCells.ts";
 import { tableOf } from "./html.ts";
 import { drawMarks, MOST_OUTLINES } from "./marks.ts";
-import { checkExperts, checkFinite } from "./options.ts";
-import type { Mark } from "./outlines.ts";
-import { packReal, packWhole } from "./pack.ts";
-import { type Fill, scaleFills, scaleStep } from "./scale.ts";
-import { element, label } from "./svg.ts";
-import { type Token, textWidth, tokenText } from "./tokens.ts";
+import { checkExperts, checkFinite, maybeFlag } from "./options.ts";
+import { packCoarse, packReal, packWhole } from "./pack.ts";
+import { drawOverview, layOutOverview } from "./routingOverview.ts";
+import { element } from "./svg.ts";
+import type { Token } from "./tokens.ts";
 import { type TraceWindow, type TraceWindowOptions, traceWindow } from "./traceWindow.ts";
 
-export type RoutingGridOptions = TraceWindowOptions;
+export interface RoutingGridOptions extends TraceWindowOptions {
+  /**
+   * Whether the figure may outgrow the 300 kB that suit a committed notebook: up to 400,000 choices rather than 32,768, in
+   * about 4 bytes each. For looking at a long text, and for `saveHtml`.
+   */
+  large?: boolean;
+}
 
 /** What the routing grid draws. */
 export interface RoutingGridData {
@@ -32,21 +52,20 @@ export interface RoutingGridData {
   weights: Float32Array | null;
 }
 
-/** Slices, squares of maps, and tokens that one figure can hold within 300 kB. */
+/** Slices and squares of maps that cells of a readable size can hold, and their tokens; a longer text has an overview. */
 const MOST_SLICES = 10_240;
 const MOST_SQUARES = 6144;
 const MOST_TOKENS = 384;
 
+/** Choices and tokens that an overview can hold within 300 kB, and without that limit. */
+const MOST_CHOICES = { small: 32_768, large: 400_000 };
+const MOST_COLUMNS = { small: 2048, large: 16_384 };
+
 /** Cells up to which they are large enough to read. */
 const MOST_LARGE = 640;
 
-const LEFT = 70;
-
 /** Width of a cell of slices in pixels, where there is room. */
 const WIDEST = 33;
-
-/** Opacity of a chosen expert with no weight in a map; twice the equal weight and more is opaque. */
-const FAINTEST = 0.25;
 
 /**
  * Token by layer: which experts each token takes, and how strongly.
@@ -57,33 +76,45 @@ const FAINTEST = 0.25;
  * from twice the equal weight. Layers rise as the residual stream does. Empty width in a cell is weight that is missing to
  * the largest sum in the window; a weight that is not positive has no width. Without recorded weights all slices are
  * equal, and the subtitle says so.
- * @throws RangeError for a window that does not exist or does not fit (narrow it with `start` and `end`), an expert that
+ *
+ * A text too long for readable cells stands as an overview, with a part of it enlarged below. There a column of pixels is a
+ * token and a row of each layer is a rank, first expert on top: every choice is drawn, none is taken together with others;
+ * weights show as shades beyond 16 experts, and otherwise only in the enlarged part, which goes where a click asks it to.
+ * @throws RangeError for a window that does not exist or does not fit (narrow it with `start` and `end`, or ask for a
+ * `large` figure), an expert that
  * does not exist, or a weight that is not finite
  * @example show(routingGrid(trace, { start: 0, end: 40 }))
  */
 export function routingGrid(trace: RoutingTrace, options: RoutingGridOptions = {}): Figure<RoutingGridData> {
   const { layers, topK, nExperts } = trace;
-  const mostMarks = hasExpertColors(nExperts) ? MOST_SLICES : MOST_SQUARES;
-  const most = Math.max(1, Math.min(MOST_TOKENS, Math.floor(mostMarks / (layers.length * topK))));
-  const window = traceWindow("routingGrid", trace, options, most);
+  const size = maybeFlag("routingGrid", "large", options.large) ? "large" : "small";
+  const choices = layers.length * topK;
+  const readable = Math.min(
+    MOST_TOKENS,
+    Math.floor((hasExpertColors(nExperts) ? MOST_SLICES : MOST_SQUARES) / choices),
+  );
+  const most = Math.min(MOST_COLUMNS[size], Math.floor(MOST_CHOICES[size] / choices));
+  const larger = size === "small" ? "pass large: true" : null;
+  const window = traceWindow("routingGrid", trace, options, Math.max(1, readable, most), larger);
   const data = gather(trace, window);
-  const layout = layOut(data, window.tokens);
+  const form = (data.nTokens <= readable ? formOfCells : formOfOverview)(data, window.tokens);
   const chance = probability(1 / topK);
   const way = hasExpertColors(nExperts) ? "width = weight" : "shade = weight";
   const weighed = data.weights === null ? "weights not recorded" : `${way}, equal weights: ${chance} each`;
   const title = `Routing by token and layer: ${topK} of ${nExperts} experts for each token`;
   const extent = `${window.text}, ${layers.length} layer${layers.length === 1 ? "" : "s"}`;
   const busiest = describeLoad(data);
+  const legend = { ...data, fullWeight: fullWeight(topK) };
   return new Figure(data, {
     title,
     summary: `${extent}. ${busiest}`,
-    caption: captionOf(data),
+    caption: `${captionOf(data)} ${form.caption}`.trim(),
     svg: frame({
       title,
       subtitle: `${extent}; ${weighed}`,
       description: busiest,
-      height: layout.height,
-      body: draw(data, layout, window.tokens),
+      height: form.height,
+      body: [expertLegend(legend, form.style.shape.mapColumns, GRID_LEFT, FAINTEST), ...form.body],
     }),
     table: tableOf(["position", "token", ...layers.map((layer) => `layer ${layer}`)], data.nTokens, (t) => [
       String(data.start + t),
@@ -91,18 +122,17 @@ export function routingGrid(trace: RoutingTrace, options: RoutingGridOptions = {
       ...layers.map((_, row) => cellText(data, t, row)),
     ]),
     live: {
-      view: "routingGrid",
-      blocks: layout.blocks,
+      blocks: form.blocks,
       tokens: window.tokens.map((token) => token.string),
       start: data.start,
       layers,
       nExperts,
       topK,
       indices: packWhole(data.indices),
-      weights: data.weights === null ? null : packReal(data.weights),
-      full: layout.full,
-      shape: layout.shape,
+      full: form.style.full,
+      shape: form.style.shape,
       colors: hasExpertColors(nExperts) ? EXPERT_COLORS.slice(0, nExperts) : null,
+      ...form.live,
     },
   });
 }
@@ -129,148 +159,98 @@ function gather(trace: RoutingTrace, { start, first, nTokens }: TraceWindow): Ro
   return { start, nTokens, layers: [...layers], nExperts, topK, indices, weights };
 }
 
-interface Layout {
-  shape: CellShape;
+type FormLive =
+  | Pick<RoutingGridLive, "view" | "weights">
+  | Pick<RoutingOverviewLive, "view" | "weights" | "compact" | "slot">;
+
+/** The picture of a text: cells, or an overview with a part enlarged. */
+interface Form {
+  style: GridStyle;
   blocks: Block[];
-  /** Weight that fills a cell: the largest sum of a cell's weights, at least 1. */
-  full: number;
   height: number;
-  compact: boolean;
+  body: string[];
+  /** What the caption adds. */
+  caption: string;
+  /** What the browser's script is told about this form alone. */
+  live: FormLive;
 }
 
-function layOut(data: RoutingGridData, tokens: readonly Token[]): Layout {
-  const { nTokens, layers, nExperts, topK, weights } = data;
+/** Weight that fills a cell: the largest sum of a cell's weights, at least 1. */
+function fullOf({ weights, topK }: RoutingGridData): number {
+  let full = 1;
+  for (let at = 0; at < (weights?.length ?? 0); at += topK) {
+    let sum = 0;
+    for (let k = 0; k < topK; k++) sum += Math.max(0, weights![at + k]!);
+    full = Math.max(full, sum);
+  }
+  return full;
+}
+
+/** Where the grid starts: below the key. */
+function topOf(nExperts: number): number {
+  return TOP + (hasExpertColors(nExperts) ? 30 : 92);
+}
+
+function formOfCells(data: RoutingGridData, tokens: readonly Token[]): Form {
+  const { nTokens, layers, nExperts } = data;
   const compact = nTokens * layers.length > MOST_LARGE;
-  const room = WIDTH - LEFT - MARGIN;
+  const room = WIDTH - GRID_LEFT - MARGIN;
   const least = cellShape(nExperts, hasExpertColors(nExperts), compact);
   const fitting = Math.floor(room / least.width);
   // Bands of equal length, rather than a last one with a token or two.
   const across = Math.ceil(nTokens / Math.ceil(nTokens / fitting));
   const shape = least.mapColumns > 0 ? least : { ...least, width: Math.min(WIDEST, Math.floor(room / across)) };
   const blocks: Block[] = [];
-  let y = TOP + (hasExpertColors(nExperts) ? 30 : 92);
+  let y = topOf(nExperts);
   for (let column = 0; column < nTokens; column += across) {
     const columns = Math.min(across, nTokens - column);
     const { width, height } = shape;
-    blocks.push({ x: LEFT, y, width, height, columns, rows: layers.length, column, row: 0, upwards: true });
-    y += layers.length * height + labelHeight(tokens.slice(column, column + columns), compact) + 12;
+    blocks.push({ x: GRID_LEFT, y, width, height, columns, rows: layers.length, column, row: 0, upwards: true });
+    y += layers.length * height + labelHeight(widestOf(tokens.slice(column, column + columns)), compact) + 12;
   }
-  let full = 1;
-  if (weights !== null)
-    for (let at = 0; at < weights.length; at += topK)
-      full = Math.max(
-        full,
-        weights.subarray(at, at + topK).reduce((sum, w) => sum + (w > 0 ? w : 0), 0),
-      );
-  return { shape, blocks, full, height: y, compact };
+  const style = { shape, full: fullOf(data), compact };
+  const body = blocks.map((block, band) => drawBand(block, band, data, style, tokens));
+  const live: FormLive = { view: "routingGrid", weights: data.weights === null ? null : packReal(data.weights) };
+  return { style, blocks, height: y, body, caption: "", live };
 }
 
-function draw(data: RoutingGridData, layout: Layout, tokens: readonly Token[]): string[] {
-  const slices = hasExpertColors(data.nExperts);
-  const fullWeight = Math.min(1, 2 / data.topK);
-  const fills: Fill[] = slices ? EXPERT_COLORS.map((color) => ({ color, opacity: 1 })) : scaleFills(themed("value"));
-  const fillOf = (expert: number, weight: number): number =>
-    slices ? expert : scaleStep(FAINTEST + ((1 - FAINTEST) * weight) / fullWeight, 1);
+function drawBand(
+  block: Block,
+  band: number,
+  data: RoutingGridData,
+  style: GridStyle,
+  tokens: readonly Token[],
+): string {
+  const cells = placedCells(block, data, style);
+  const marks = cellMarks(cells, data);
   const asImage = data.indices.length > MOST_OUTLINES;
-  const bands = layout.blocks.map((block, band) => {
-    const cells = cellsOf(block, data, layout);
-    const marks = cells.flatMap(({ experts, weights, rects }): Mark[] =>
-      rects.map(([x, y, width, height], k) => ({ x, y, width, height, fill: fillOf(experts[k]!, weights[k]!) })),
-    );
-    const numbers = slices && !layout.compact ? firstExperts(cells) : "";
-    return [
-      wells(block),
-      element(
-        "g",
-        { class: "marks" },
-        drawMarks(
-          `band${band}`,
-          marks.filter(({ width }) => width > 0),
-          fills,
-          asImage,
-        ),
-        numbers,
-      ),
-      rowLabels(block, data.layers),
-      tokenLabels(block, layout.compact, tokens),
-    ].join("");
-  });
-  return [expertLegend({ ...data, fullWeight }, layout.shape.mapColumns, LEFT, FAINTEST), ...bands];
+  const numbers = hasExpertColors(data.nExperts) && !style.compact ? firstExperts(cells) : "";
+  return [
+    wells(block),
+    element("g", { class: "marks" }, drawMarks(`band${band}`, marks, gridFills(data.nExperts), asImage), numbers),
+    rowLabels(block, data.layers),
+    tokenLabels(block, style.compact, tokens),
+  ].join("");
 }
 
-/** A cell's experts and where they stand in the picture. */
-interface PlacedCell {
-  experts: Uint16Array;
-  weights: number[];
-  rects: Rect[];
-}
-
-function cellsOf(block: Block, data: RoutingGridData, { shape, full }: Layout): PlacedCell[] {
-  const { topK } = data;
-  return Array.from({ length: block.columns * block.rows }, (_, i) => {
-    const [across, row] = [Math.floor(i / block.rows), i % block.rows];
-    const at = ((block.column + across) * block.rows + row) * topK;
-    const experts = data.indices.subarray(at, at + topK);
-    const weights = Array.from(experts, (_expert, k) => data.weights?.[at + k] ?? 1 / topK);
-    const left = block.x + across * block.width;
-    const top = block.y + (block.rows - 1 - row) * block.height;
-    const rects = cellRects(
-      shape,
-      experts,
-      weights.map((w) => w / full),
-    );
-    return { experts, weights, rects: rects.map(([x, y, width, height]): Rect => [left + x, top + y, width, height]) };
-  });
-}
-
-/** The number of each cell's first expert, where its slice is wide enough. */
-function firstExperts(cells: readonly PlacedCell[]): string {
-  const numbers = cells.map(({ experts, rects }) => {
-    const [expert, [x, y, width]] = [experts[0]!, rects[0]!];
-    const number = String(expert);
-    if (width < number.length * 5.8 + 1.5) return "";
-    return label(x + width / 2, y + 12.5, number, { fill: inkOn(EXPERT_COLORS[expert]!) });
-  });
-  return element("g", { "font-size": 9, "text-anchor": "middle" }, ...numbers);
-}
-
-/** The empty cells: a ground with lines of paper between columns and rows. */
-function wells({ x, y, width, height, columns, rows }: Block): string {
-  const down = Array.from({ length: columns + 1 }, (_, i) => `M${x + i * width} ${y}v${rows * height}`);
-  const across = Array.from({ length: rows + 1 }, (_, i) => `M${x} ${y + i * height}h${columns * width}`);
-  return (
-    element("rect", { x, y, width: columns * width, height: rows * height, fill: themed("well") }) +
-    element("path", { d: [...down, ...across].join(""), stroke: themed("paper"), "stroke-width": 2 })
-  );
-}
-
-function rowLabels({ x, y, height, rows }: Block, layers: readonly number[]): string {
-  const every = Math.ceil(14 / height);
-  const labels = layers.map((layer, row) =>
-    row % every === 0 ? label(x - 6, y + (rows - 1 - row) * height + height / 2 + 4, `layer ${layer}`) : "",
-  );
-  return element("g", { "text-anchor": "end", fill: themed("muted") }, ...labels);
-}
-
-/** Width in em at which a token below the grid is cut. */
-const LABEL_WIDTH = 6.2;
-
-/** Height of the tokens below a band: slanted by 45°, or upright in the compact form. */
-function labelHeight(tokens: readonly Token[], compact: boolean): number {
-  const widest = Math.min(LABEL_WIDTH, Math.max(...tokens.map((token) => textWidth(token.string))));
-  return compact ? widest * 9 + 8 : widest * 10.5 * Math.SQRT1_2 + 14;
-}
-
-function tokenLabels(block: Block, compact: boolean, tokens: readonly Token[]): string {
-  const y = block.y + block.rows * block.height;
-  const labels = Array.from({ length: block.columns }, (_, i) => {
-    const token = tokens[block.column + i]!;
-    const x = block.x + (i + 0.5) * block.width;
-    if (compact) return tokenText(token, { x: -y - 4, y: x + 3 }, LABEL_WIDTH);
-    return tokenText(token, { transform: `translate(${x + 4} ${y + 10})rotate(-45)` }, LABEL_WIDTH);
-  });
-  const turned = { "font-size": compact ? 9 : 10.5, transform: compact ? "rotate(-90)" : null };
-  return element("g", { "text-anchor": "end", "font-family": MONO, ...turned }, ...labels);
+function formOfOverview(data: RoutingGridData, tokens: readonly Token[]): Form {
+  const layout = layOutOverview(data, data.nTokens, fullOf(data), topOf(data.nExperts));
+  const { bands, detail, style, slot, height } = layout;
+  const many = data.indices.length > MOST_CHOICES.small;
+  const size = `It holds ${count(data.indices.length)} choices, more than suit a notebook that is committed: save it as a page.`;
+  return {
+    style,
+    blocks: [...bands, detail],
+    height,
+    body: drawOverview(data, layout, tokens, data.start),
+    caption: `Above, each pixel column is a token and each row of a layer a rank; the frame shows which part stands enlarged, and a click moves it. ${many ? size : ""}`,
+    live: {
+      view: "routingOverview",
+      weights: data.weights === null ? null : packCoarse(data.weights),
+      compact: style.compact,
+      slot,
+    },
+  };
 }
 
 function cellText({ layers, topK, indices, weights }: RoutingGridData, token: number, row: number): string {

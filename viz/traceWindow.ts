@@ -24,6 +24,7 @@ export interface TraceWindow {
 /**
  * Finds a window in a trace.
  * @param most tokens that the view can hold
+ * @param larger what makes room for more, or null where nothing does
  * @throws RangeError for a sequence or a window that does not exist, or one beyond the budget; ShapeError for a trace whose
  * arrays do not fit together
  */
@@ -32,12 +33,13 @@ export function traceWindow(
   trace: RoutingTrace,
   options: TraceWindowOptions,
   most: number,
+  larger: string | null = null,
 ): TraceWindow {
   checkTrace(where, trace);
   const nSequences = trace.sequenceOffsets.length - 1;
   const sequence = maybeWhole(where, "sequence", options.sequence, 0, Math.max(0, nSequences - 1), 0);
   const [from, to] = [trace.sequenceOffsets[sequence] ?? 0, trace.sequenceOffsets[sequence + 1] ?? 0];
-  const [start, end] = maybeWindow(where, options, to - from, most);
+  const [start, end] = maybeWindow(where, options, to - from, most, larger);
   const first = from + start;
   const tokens = Array.from({ length: end - start }, (_, i) => {
     const piece = trace.pieces?.[first + i];

@@ -51,7 +51,7 @@ describe("expertLoad", () => {
     expect(() => expertLoad(LOAD, { layer: 1 })).toThrow("expertLoad: layer must be one of 0, 2, got 1");
     const wide = loadPerExpert(largeTrace(1, 512, 1, 17));
     expect(() => expertLoad(wide)).toThrow(
-      "expertLoad: layer must be given for more than 3584 bars, got 17 layers of 512",
+      "expertLoad: layer must be given for more than 3072 bars, got 17 layers of 512",
     );
     expect(expertLoad(wide, { layer: 3 }).data.layers).toEqual([3]);
   });

@@ -64,9 +64,12 @@ const names = Object.keys(VIEWS);
 
 /** The largest figure of each view, with text as long as real text is. */
 const LARGEST: Record<string, () => Figure> = {
-  "routingGrid, 16 experts": () => routingGrid(largeTrace(400, 16, 4, 4)),
-  "routingGrid, 128 experts": () => routingGrid(largeTrace(200, 128, 8, 4)),
-  "routingGrid, 40 layers": () => routingGrid(largeTrace(100, 16, 4, 40)),
+  "routingGrid, 16 experts": () => routingGrid(largeTrace(384, 16, 4, 4)),
+  "routingGrid, 128 experts": () => routingGrid(largeTrace(192, 128, 8, 4)),
+  "routingGrid, 40 layers": () => routingGrid(largeTrace(64, 16, 4, 40)),
+  "routingGrid, overview of 4 layers": () => routingGrid(largeTrace(2048, 16, 4, 4)),
+  "routingGrid, overview of 40 layers": () => routingGrid(largeTrace(300, 16, 4, 40)),
+  "routingGrid, overview of 128 experts": () => routingGrid(largeTrace(1500, 128, 8, 4)),
   "routerHeatmap, 16 experts": () => routerHeatmap(largeTrace(130, 16, 4, 1)),
   "routerHeatmap, 64 experts": () => routerHeatmap(largeTrace(130, 64, 8, 1)),
   attentionMap: () => {
@@ -94,7 +97,7 @@ const LARGEST: Record<string, () => Figure> = {
     });
   },
   "expertLoad, 16 layers of 64": () => expertLoad(loadPerExpert(largeTrace(100, 64, 8, 16))),
-  "expertLoad, 7 layers of 512": () => expertLoad(loadPerExpert(largeTrace(100, 512, 8, 7))),
+  "expertLoad, 6 layers of 512": () => expertLoad(loadPerExpert(largeTrace(100, 512, 8, 6))),
   "coactivation, 128 experts": () => coactivation(countTogether(largeTrace(2000, 128, 8, 1))),
   "domainSpecialization, 8 kinds by 128 experts": () => {
     const trace = largeTrace(800, 128, 8, 1);

@@ -13,12 +13,14 @@ import { residualNorms } from "./residualNorms.ts";
 import { routerHeatmap } from "./routerHeatmap.ts";
 import { routerSteps } from "./routerSteps.ts";
 import { routingGrid } from "./routingGrid.ts";
+import { routingOverview } from "./routingOverview.ts";
 import { stage, type View } from "./stage.ts";
 import { textActivations } from "./textActivations.ts";
 import { trainingCurves } from "./trainingCurves.ts";
 
 const VIEWS: { [Name in Live["view"]]: (live: Extract<Live, { view: Name }>) => View } = {
   routingGrid,
+  routingOverview,
   routerHeatmap,
   attentionMap,
   textActivations,

@@ -1,16 +1,17 @@
 import { cellRects } from "../cell.ts";
 import type { RoutingGridLive, Shape } from "../contract.ts";
-import { percent, probability, quoted } from "../format.ts";
+import type { GridNumbers } from "../gridCells.ts";
 import { rectPath } from "../svg.ts";
 import { unpack } from "../unpack.ts";
+import { readChoice } from "./readChoice.ts";
 import type { Cell, View } from "./stage.ts";
 
 /** Pointing at a slice lights every cell whose token uses that expert in any layer shown. */
 export function routingGrid(live: RoutingGridLive): View {
-  const { topK, layers, nExperts, tokens, blocks } = live;
+  const { topK, layers, blocks, shape } = live;
   const indices = unpack(live.indices);
   const weights = live.weights === null ? null : unpack(live.weights);
-  const shape = live.shape;
+  const numbers: GridNumbers = { ...live, indices, weights };
 
   const at = (column: number, row: number): number => (column * layers.length + row) * topK;
   const experts = (column: number, row: number): Float64Array =>
@@ -33,30 +34,7 @@ export function routingGrid(live: RoutingGridLive): View {
 
   return {
     dims: true,
-    read(cell) {
-      const { column, row } = cell;
-      const chosen = experts(column, row);
-      const slot = slotOf(cell);
-      const expert = chosen[slot]!;
-      let uses = 0;
-      for (let t = 0; t < tokens.length; t++) if (experts(t, row).includes(expert)) uses += 1;
-      return {
-        head: `${live.start + column} ${quoted(tokens[column]!)}, layer ${layers[row]}`,
-        lines: [
-          ...Array.from(chosen, (e, k) => ({
-            name: `expert ${e}`,
-            value: weights === null ? "" : probability(weights[at(column, row) + k]!),
-            ...(live.colors === null ? {} : { swatch: live.colors[e]! }),
-            strong: k === slot,
-          })),
-          {
-            name: `tokens on expert ${expert} in this layer`,
-            value: `${uses} of ${tokens.length} = ${percent(uses / tokens.length)}`,
-          },
-          { name: "uniform routing", value: percent(topK / nExperts) },
-        ],
-      };
-    },
+    read: (cell) => readChoice(live, numbers, cell.column, cell.row, slotOf(cell)),
     light(cell) {
       const expert = experts(cell.column, cell.row)[slotOf(cell)]!;
       let d = "";
