@@ -1,32 +1,46 @@
-// Writes the hook table of lib/hooks.ts into README.md, between its two markers: npm run readme
+// Writes the tables of hooks and of families into README.md, each between its two markers: npm run readme
 import { readFileSync, writeFileSync } from "node:fs";
 import { pathToFileURL } from "node:url";
 import { shapeText } from "../lib/axes.ts";
 import { HOOKS } from "../lib/hooks.ts";
+import { familyRows } from "./families.ts";
 
 const README = new URL("../README.md", import.meta.url);
-const BEGIN = "<!-- hooks: made from lib/hooks.ts by npm run readme -->";
-const END = "<!-- /hooks -->";
 
-function hookTable(): string {
+/** The tables by the markers that they stand between. */
+const TABLES: Record<string, () => string[][]> = {
+  "hooks: made from lib/hooks.ts": hookRows,
+  "families: made from docs/parity.json and published configurations": familyRows,
+};
+
+function hookRows(): string[][] {
   const rows = Object.entries(HOOKS).map(([name, { shape, dtype, meaning }]) => {
     const type = dtype === "float32" ? "" : ` ${dtype}`;
     return [`\`${name}\``, `\`${shapeText(shape)}\`${type}`, meaning];
   });
-  const head = ["hook", "shape", "what it is"];
-  // Columns of even width, as the formatter wants them.
-  const widths = head.map((title, i) => Math.max(...[title, ...rows.map((row) => row[i]!)].map((cell) => cell.length)));
-  const line = (cells: string[]): string => `| ${cells.map((cell, i) => cell.padEnd(widths[i]!)).join(" | ")} |`;
-  return [line(head), line(widths.map((width) => "-".repeat(width))), ...rows.map(line)].join("\n");
+  return [["hook", "shape", "what it is"], ...rows];
 }
 
-/** The README with the table that the hooks have now. */
-export function withHookTable(readme: string): string {
-  const [before, rest] = readme.split(BEGIN);
-  const after = rest?.split(END)[1];
-  if (before === undefined || after === undefined) throw new Error(`README.md must hold ${BEGIN} … ${END}`);
-  return `${before}${BEGIN}\n\n${hookTable()}\n\n${END}${after}`;
+/** Rows as Markdown, in columns of even width, as the formatter wants them. */
+function markdown([head, ...rows]: string[][]): string {
+  const widths = head!.map((title, i) =>
+    Math.max(...[title, ...rows.map((row) => row[i]!)].map((cell) => cell.length)),
+  );
+  const line = (cells: string[]): string => `| ${cells.map((cell, i) => cell.padEnd(widths[i]!)).join(" | ")} |`;
+  return [line(head!), line(widths.map((width) => "-".repeat(width))), ...rows.map(line)].join("\n");
+}
+
+/** The README with its tables as they are now. */
+export function withTables(readme: string): string {
+  return Object.entries(TABLES).reduce((text, [marker, rows]) => {
+    const begin = `<!-- ${marker} by npm run readme -->`;
+    const end = `<!-- /${marker.split(":")[0]} -->`;
+    const [before, rest] = text.split(begin);
+    const after = rest?.split(end)[1];
+    if (before === undefined || after === undefined) throw new Error(`README.md must hold ${begin} … ${end}`);
+    return `${before}${begin}\n\n${markdown(rows())}\n\n${end}${after}`;
+  }, readme);
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href)
-  writeFileSync(README, withHookTable(readFileSync(README, "utf8")));
+  writeFileSync(README, withTables(readFileSync(README, "utf8")));

@@ -4,6 +4,9 @@ import type { Checkpoint } from "../lib/checkpoint/checkpoint.ts";
 import type { ModelConfig, MoeConfig } from "../lib/config.ts";
 import { MoeModel } from "../lib/model.ts";
 import { paramShapes } from "../lib/params.ts";
+import { relativeError } from "./relativeError.ts";
+
+export { relativeError } from "./relativeError.ts";
 
 /** A DBRX-shaped model small enough to follow by hand. */
 export const TINY: ModelConfig & { mlp: MoeConfig } = {
@@ -67,22 +70,6 @@ export function randomParams(config: ModelConfig, seed: number, gain = 1): Map<s
 
 export function randomModel(config: ModelConfig = TINY, seed = 1, gain = 1): MoeModel {
   return new MoeModel(config, randomParams(config, seed, gain));
-}
-
-/** Largest relative difference, on the scale of the expected values' largest magnitude. */
-export function relativeError(actual: ArrayLike<number>, expected: ArrayLike<number>): number {
-  expect(actual.length).toBe(expected.length);
-  let scale = 0;
-  let worst = 0;
-  for (let i = 0; i < expected.length; i++) {
-    const e = expected[i]!;
-    if (Number.isFinite(e)) scale = Math.max(scale, Math.abs(e));
-  }
-  for (let i = 0; i < expected.length; i++) {
-    const difference = actual[i] === expected[i] ? 0 : Math.abs(actual[i]! - expected[i]!);
-    if (!(difference <= worst)) worst = difference;
-  }
-  return worst / (scale || 1);
 }
 
 /** The one tensor comparison: same shape, and values within `tolerance` of the largest expected magnitude. */

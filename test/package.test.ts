@@ -15,7 +15,9 @@ import { homedir, tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { beforeAll, describe, expect, test } from "vitest";
-import { withHookTable } from "../scripts/readme.ts";
+import { FAMILIES } from "../lib/families/index.ts";
+import { familyRows } from "../scripts/families.ts";
+import { withTables } from "../scripts/readme.ts";
 
 const require = createRequire(import.meta.url);
 const root = fileURLToPath(new URL("..", import.meta.url));
@@ -238,8 +240,10 @@ describe("imports go down only", () => {
 describe("the README", () => {
   const readme = readFileSync(join(root, "README.md"), "utf8");
 
-  test("has the hook table that the code has (npm run readme writes it)", () => {
-    expect(readme).toBe(withHookTable(readme));
+  test("has the tables that the code has (npm run readme writes them), with every family in its own", () => {
+    expect(readme).toBe(withTables(readme));
+    const named = new Set(familyRows().map(([, family]) => family));
+    expect(FAMILIES.map(({ name }) => name).filter((name) => !named.has(name))).toEqual([]);
   });
 
   test("begins with an example that runs and writes its figure", { timeout: 120_000 }, () => {
