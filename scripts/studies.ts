@@ -9,7 +9,7 @@ import { parseArgs } from "node:util";
 import { useBackend } from "../lib/backend.ts";
 import { exists, loadTokenizer } from "../lib/checkpoint/folder.ts";
 import { readTexts, tokensOf } from "../lib/cli/corpus.ts";
-import { clock } from "../lib/cli/format.ts";
+import { clock } from "../lib/clock.ts";
 import { progressLine } from "../lib/cli/progress.ts";
 import { saveTrace } from "../lib/trace/node.ts";
 import { trainBpe } from "../lib/train/bpe.ts";

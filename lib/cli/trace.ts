@@ -6,7 +6,7 @@ import { CheckpointError } from "../errors.ts";
 import { routingTrace } from "../trace/capture.ts";
 import { TraceWriter } from "../trace/traceWriter.ts";
 import { type Command, parse, UsageError, wholeNumber } from "./command.ts";
-import { clock } from "./format.ts";
+import { clock } from "../clock.ts";
 import { progressLine } from "./progress.ts";
 
 /** A text that is to be read, with the kind that its folder's name says it is. */

@@ -7,12 +7,12 @@ import { ConfigError, shown } from "../errors.ts";
 import type { MoeModel } from "../model.ts";
 import { fromTokenizerJson } from "../tokenizer/huggingFace.ts";
 import { textLoss } from "../train/evaluate.ts";
+import { progressText } from "../train/progressText.ts";
 import { parseRun, type TrainingRun } from "../train/run.ts";
 import { readState, writeState } from "../train/state.ts";
 import { type TrainingProgress, train } from "../train/train.ts";
 import { type Command, parse } from "./command.ts";
 import { readTexts, tokensOf } from "./corpus.ts";
-import { clock } from "./format.ts";
 
 /** Where a run reads and writes; paths are relative to the working folder. */
 interface RunFiles {
@@ -57,7 +57,8 @@ export const trainCommand: Command = {
   details: [
     "RUN.json  data (a folder with tokenizer.json, train/KIND.jsonl, heldout/KIND.jsonl), out (the model folder), state",
     "          (the file to resume from), model (a config.json), batch, pos, steps, rate, and what TrainingRun documents",
-    "The same file and data give the same model, however often the run was interrupted.",
+    "The same file and data give the same model, however often the run was interrupted. A state goes with its run and text:",
+    "nothing but the paths may change before it is resumed; to begin anew, remove it.",
   ].join("\n"),
   async run(args) {
     await trainFrom(parse(args, ["RUN.json"], {}).positionals[0]!);
@@ -127,7 +128,7 @@ async function trainResumably(
     await mkdir(dirname(path), { recursive: true });
     await removeUnfinished(path);
   });
-  const state = (await exists(path)) ? await readState(path, run) : undefined;
+  const state = (await exists(path)) ? await readState(path, run, tokens) : undefined;
   if (state !== undefined) print.line(`going on from step ${state.step} of ${run.steps}`);
   await writing(curve, () => cutCurve(curve, state?.step ?? 0));
   let pending: string[] = [];
@@ -135,12 +136,12 @@ async function trainResumably(
     ...(state === undefined ? {} : { state }),
     onStep: (progress) => {
       pending.push(`${JSON.stringify(curvePoint(progress))}\n`);
-      print.passing(progressLine(progress));
+      print.passing(progressText(progress));
     },
     onCheckpoint: async (current) => {
       await writing(curve, () => appendFile(curve, pending.join("")));
       pending = [];
-      await writeState(path, current, run);
+      await writeState(path, current, run, tokens);
     },
   });
 }
@@ -165,18 +166,6 @@ function curvePoint({ step, crossEntropy, loadBalance, zLoss, gradientNorm, maxV
     gradientNorm: round(gradientNorm),
     ...(isDense ? {} : { maxViolation: maxViolation.map(round) }),
   };
-}
-
-function progressLine(p: TrainingProgress): string {
-  return [
-    `step ${p.step}/${p.steps}`,
-    `loss ${p.crossEntropy.toFixed(3)}`,
-    ...(p.loadBalance === null
-      ? []
-      : [`balance ${p.loadBalance.toFixed(3)}`, `MaxVio ${Math.max(...p.maxViolation).toFixed(2)}`]),
-    `${Math.round(p.tokensPerSecond)} tokens/s`,
-    `${clock(p.secondsLeft)} left`,
-  ].join("  ");
 }
 
 /**

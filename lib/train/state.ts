@@ -1,7 +1,7 @@
 import * as tf from "@tensorflow/tfjs";
 import { openFolder, writeSafetensors } from "../checkpoint/node.ts";
 import type { TensorData } from "../checkpoint/write.ts";
-import { CheckpointError, shown } from "../errors.ts";
+import { CheckpointError, listed } from "../errors.ts";
 import { paramShapes } from "../params.ts";
 import type { TrainingRun } from "./run.ts";
 import type { TrainingState } from "./train.ts";
@@ -12,11 +12,23 @@ function mapsOf(state: TrainingState): Record<(typeof PARTS)[number], Map<string
   return { params: state.params, first: state.moments.first, second: state.moments.second };
 }
 
+/** What tells one text, as it was cut into tokens, from another: its SHA-256. */
+async function fingerprint(tokens: Uint16Array): Promise<string> {
+  const hash = await crypto.subtle.digest("SHA-256", Uint16Array.from(tokens));
+  return Array.from(new Uint8Array(hash), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
 /**
  * Writes a run's state to one safetensors file, whole or not at all.
+ * @param tokens what the run trains on
  * @throws CheckpointError (a full disk, say); the former file is then as it was
  */
-export async function writeState(path: string, state: TrainingState, run: TrainingRun): Promise<void> {
+export async function writeState(
+  path: string,
+  state: TrainingState,
+  run: TrainingRun,
+  tokens: Uint16Array,
+): Promise<void> {
   const maps = mapsOf(state);
   const tensors: TensorData[] = PARTS.flatMap((part) =>
     [...maps[part]].map(([name, value]) => ({
@@ -26,20 +38,28 @@ export async function writeState(path: string, state: TrainingState, run: Traini
       data: value.dataSync<"float32">(),
     })),
   );
-  await writeSafetensors(path, tensors, { metadata: { step: String(state.step), run: JSON.stringify(run) } });
+  const origin = { run: JSON.stringify(run), text: await fingerprint(tokens) };
+  await writeSafetensors(path, tensors, { metadata: { step: String(state.step), ...origin } });
 }
 
 /**
- * Reads a run's state back.
- * @throws CheckpointError for a damaged file, or one that another run wrote
+ * Reads a run's state back. It goes with the run and the text that it came from: with any other it would not give what an
+ * unbroken run gives.
+ * @param tokens what the run trains on
+ * @throws CheckpointError for a damaged file, or one that another run wrote, or this one on another text
  */
-export async function readState(path: string, run: TrainingRun): Promise<TrainingState> {
+export async function readState(path: string, run: TrainingRun, tokens: Uint16Array): Promise<TrainingState> {
   const checkpoint = await openFolder(path);
   try {
     const { metadata } = checkpoint;
-    if (metadata["run"] !== JSON.stringify(run))
+    const others = changedFields(metadata["run"], run);
+    if (others.length > 0)
       throw new CheckpointError(
-        `${path}: must come from the same run, got ${shown(metadata["run"])}; remove it to begin anew`,
+        `${path}: must come from the same run, got one with another ${listed(others)}; remove it to begin anew`,
+      );
+    if (metadata["text"] !== (await fingerprint(tokens)))
+      throw new CheckpointError(
+        `${path}: must come from the same text and tokenizer, got others; remove it to begin anew`,
       );
     const read = async (part: string): Promise<Map<string, tf.Tensor>> => {
       const map = new Map<string, tf.Tensor>();
@@ -52,4 +72,17 @@ export async function readState(path: string, run: TrainingRun): Promise<Trainin
   } finally {
     await checkpoint.close();
   }
+}
+
+/** The fields in which a run differs from one that was written down; "run" where that cannot be read. */
+function changedFields(written: string | undefined, run: TrainingRun): string[] {
+  let former: Record<string, unknown>;
+  try {
+    former = { ...(JSON.parse(written ?? "null") as Record<string, unknown>) };
+  } catch {
+    return ["run"];
+  }
+  const own = JSON.parse(JSON.stringify(run)) as Record<string, unknown>;
+  const fields = [...new Set([...Object.keys(own), ...Object.keys(former)])];
+  return fields.filter((field) => JSON.stringify(former[field]) !== JSON.stringify(own[field]));
 }

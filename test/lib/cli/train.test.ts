@@ -269,8 +269,22 @@ describe("moescope train", () => {
       await change(dir, { rate: 0.5 });
       const { code, err } = await train(dir);
       expect(code).toBe(1);
-      expect(lastLine(err)).toMatch(
-        /^run\/state\.safetensors: must come from the same run, got .+; remove it to begin anew$/,
+      expect(lastLine(err)).toBe(
+        "run/state.safetensors: must come from the same run, got one with another rate; remove it to begin anew",
+      );
+      const name = "run/state.safetensors";
+      expect((await readFile(join(dir, name))).equals(await readFile(join(unbroken, name)))).toBe(true);
+      await rm(dir, { recursive: true });
+    });
+
+    test("a state of the same run on another text, which is left alone", async () => {
+      const dir = await runFolder();
+      await cp(join(unbroken, "run"), join(dir, "run"), { recursive: true });
+      await put(dir, "corpus/train/prose.jsonl", line(`${TEXTS[0]!} And more.`).repeat(4));
+      const { code, err } = await train(dir);
+      expect(code).toBe(1);
+      expect(lastLine(err)).toBe(
+        "run/state.safetensors: must come from the same text and tokenizer, got others; remove it to begin anew",
       );
       const name = "run/state.safetensors";
       expect((await readFile(join(dir, name))).equals(await readFile(join(unbroken, name)))).toBe(true);
