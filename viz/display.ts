@@ -7,6 +7,12 @@ interface TslabJupyter {
     | null;
 }
 
+interface TslabPublic {
+  display: { html(html: string): void };
+  /** An output that each call overwrites. */
+  newDisplay(): { text(text: string): void };
+}
+
 /**
  * Shows a figure: in a tslab notebook with every MIME type at once, elsewhere as its line of text on the console.
  * @example show(routingGrid(trace))
@@ -24,16 +30,28 @@ export function show(figure: Figure): void {
 }
 
 /**
+ * A text that each call replaces: in a tslab notebook one output, elsewhere a line on the console each time.
+ * @example
+ * const say = liveText();
+ * await train(run, tokens, { onStep: (progress) => say(progressText(progress)) });
+ */
+export function liveText(): (text: string) => void {
+  const kernel = runningKernel();
+  if (kernel === null) return (text) => console.log(text);
+  const display = kernel.newDisplay();
+  return (text) => display.text(text);
+}
+
+/**
  * The tslab that runs this code, wherever it is installed: its modules are already loaded, so they stand in the cache of
  * CommonJS modules, and outside a kernel none does. The public API sends one MIME type an output; a bundle goes out
  * through the function that the API itself calls.
  */
-function runningKernel(): { jupyter: TslabJupyter; display: { html(html: string): void } } | null {
+function runningKernel(): (TslabPublic & { jupyter: TslabJupyter }) | null {
   const require = createRequire(import.meta.url);
   const path = Object.keys(require.cache).find((file) => /[\\/]tslab[\\/]dist[\\/]jupyter\.js$/.test(file));
   if (path === undefined) return null;
   const jupyter = require(path) as TslabJupyter;
   if (jupyter.lastWriteDisplayData === null) return null;
-  const { display } = require(path.replace(/jupyter\.js$/, "public.js")) as { display: { html(html: string): void } };
-  return { jupyter, display };
+  return { jupyter, ...(require(path.replace(/jupyter\.js$/, "public.js")) as TslabPublic) };
 }

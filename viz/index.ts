@@ -8,7 +8,7 @@ export {
 export { type AttentionMapData, type AttentionMapOptions, attentionMap } from "./attentionMap.ts";
 export { type CoactivationData, type CoactivationOptions, coactivation, type PairCounts } from "./coactivation.ts";
 export type { ExplorerState } from "./contract.ts";
-export { show } from "./display.ts";
+export { liveText, show } from "./display.ts";
 export {
   type DomainSpecializationData,
   type DomainSpecializationOptions,

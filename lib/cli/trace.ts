@@ -2,11 +2,11 @@ import { mkdir, readFile } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { loadModel, loadTokenizer, readConfig } from "../checkpoint/folder.ts";
 import { writeWhole } from "../checkpoint/node.ts";
+import { clock } from "../clock.ts";
 import { CheckpointError } from "../errors.ts";
 import { routingTrace } from "../trace/capture.ts";
 import { TraceWriter } from "../trace/traceWriter.ts";
 import { type Command, parse, UsageError, wholeNumber } from "./command.ts";
-import { clock } from "../clock.ts";
 import { progressLine } from "./progress.ts";
 
 /** A text that is to be read, with the kind that its folder's name says it is. */

@@ -1,6 +1,6 @@
 import { createRequire } from "node:module";
 import { afterEach, describe, expect, test, vi } from "vitest";
-import { show } from "../../viz/display.ts";
+import { liveText, show } from "../../viz/display.ts";
 import { routingGrid } from "../../viz/routingGrid.ts";
 import { SMALL } from "./samples.ts";
 
@@ -44,6 +44,35 @@ describe("show", () => {
     const figure = routingGrid(SMALL);
     show(figure);
     expect(html.mock.calls).toEqual([[figure.bundle()["text/html"]]]);
+    jupyter.lastWriteDisplayData = null;
+  });
+});
+
+describe("liveText", () => {
+  test("prints each text outside a notebook", () => {
+    const log = vi.spyOn(console, "log").mockImplementation(() => {});
+    const say = liveText();
+    say("1 of 2");
+    say("2 of 2");
+    expect(log.mock.calls).toEqual([["1 of 2"], ["2 of 2"]]);
+    log.mockRestore();
+  });
+
+  test("sends the first text as an output of a notebook, and updates that with the others", () => {
+    const jupyter = require("tslab/dist/jupyter") as TslabJupyter;
+    const sent: { text: unknown; id: string; isUpdate: boolean }[] = [];
+    jupyter.lastWriteDisplayData = (
+      content: { data: Record<string, unknown>; transient: { display_id: string } },
+      isUpdate?: boolean,
+    ) => sent.push({ text: content.data["text/plain"], id: content.transient.display_id, isUpdate: isUpdate === true });
+    const say = liveText();
+    for (const text of ["1 of 3", "2 of 3", "3 of 3"]) say(text);
+    expect(sent.map(({ text, isUpdate }) => [text, isUpdate])).toEqual([
+      ["1 of 3", false],
+      ["2 of 3", true],
+      ["3 of 3", true],
+    ]);
+    expect(new Set(sent.map(({ id }) => id)).size).toBe(1);
     jupyter.lastWriteDisplayData = null;
   });
 });
