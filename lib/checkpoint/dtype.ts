@@ -1,4 +1,5 @@
 import { CheckpointError } from "../errors.ts";
+import { type Kernels, kernels } from "./kernels.ts";
 
 /** Every element type of the safetensors format and its width in bits. */
 export const DTYPE_BITS = {
@@ -40,18 +41,20 @@ function fromF32(bytes: Uint8Array, out: Float32Array, at: number): void {
   new Uint8Array(out.buffer, out.byteOffset + 4 * at, bytes.length).set(bytes);
 }
 
-/** bfloat16 is the upper half of a float32. Two at a time, as halves of one 32-bit word: 1.6 times the plain loop. */
+/** bfloat16 is the upper half of a float32. In pieces that the processor's cache holds on the way. */
+const PIECE_BYTES = 1 << 18;
+let bench: Kernels | null = null;
+
 function fromBF16(bytes: Uint8Array, out: Float32Array, at: number): void {
-  const { buffer, byteOffset } = aligned(bytes, 4);
-  const count = bytes.length >> 1;
-  const pairs = new Int32Array(buffer, byteOffset, count >> 1);
-  const bits = new Int32Array(out.buffer, out.byteOffset + 4 * at, count);
-  for (let i = 0; i < pairs.length; i++) {
-    const pair = pairs[i]!;
-    bits[2 * i] = pair << 16;
-    bits[2 * i + 1] = pair & 0xffff0000;
+  bench ??= kernels(4 * PIECE_BYTES);
+  const { memory, widen } = bench;
+  const memoryBytes = new Uint8Array(memory.buffer);
+  for (let start = 0; start < bytes.length; start += PIECE_BYTES) {
+    const piece = bytes.subarray(start, start + PIECE_BYTES);
+    memoryBytes.set(piece);
+    widen(PIECE_BYTES, 0, piece.length / 2);
+    out.set(new Float32Array(memory.buffer, PIECE_BYTES, piece.length / 2), at + start / 2);
   }
-  if (count % 2 === 1) bits[count - 1] = new Uint16Array(buffer, byteOffset, count)[count - 1]! << 16;
 }
 
 /** The float32 bits of one float16: 1 sign, 5 exponent (bias 15), 10 fraction bits. */

@@ -2,7 +2,8 @@
 import { freemem } from "node:os";
 import type { MlpConfig, ModelConfig, MoeConfig } from "../config.ts";
 import { paramShapes } from "../params.ts";
-import { canDot, MAX_PAGES, PAGE, padded } from "./dots.ts";
+import { MAX_PAGES, PAGE } from "../wasmModule.ts";
+import { canDot, padded } from "./dots.ts";
 import { MOST_TASKS } from "./products.ts";
 
 /** What a step knows what to do with. A model whose configuration says more is left to the reference path. */

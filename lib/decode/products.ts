@@ -2,7 +2,8 @@
 import { availableParallelism } from "node:os";
 // oxlint-disable-next-line no-restricted-imports
 import { Worker } from "node:worker_threads";
-import { type Dots, dotsModule, dotsOn, type Memory, PAGE, padded } from "./dots.ts";
+import { type Memory, PAGE } from "../wasmModule.ts";
+import { type Dots, dotsModule, dotsOn, padded } from "./dots.ts";
 
 /** A matrix in the products' memory, one row for each output: out = W·x. */
 export interface Matrix {

@@ -1,0 +1,111 @@
+import { compile, instantiate, MAX_PAGES, type Memory, newMemory, op, PAGE, type WasmFunction } from "../wasmModule.ts";
+
+/**
+ * Writes bfloat16, `count` of them from address `bytes` on, as float32 from address `out` on: a bfloat16 is the upper
+ * half of a float32. Works in turns of {@link TURN} numbers, so it reads and writes up to the end of the last turn.
+ */
+type Widen = (out: number, bytes: number, count: number) => void;
+
+/**
+ * Writes float32 [rows, columns] as [columns, rows]; addresses and strides in bytes, rows and columns multiples of 4.
+ * In JavaScript: `for (c…) for (r…) out[c * outStride + r] = x[r * xStride + c]`.
+ */
+type Transpose = (out: number, x: number, rows: number, columns: number, outStride: number, xStride: number) => void;
+
+/** The functions on a memory of their own, with room for bytes that are to be widened from address 0 on. */
+export interface Kernels {
+  memory: Memory;
+  widen: Widen;
+  transpose: Transpose;
+}
+
+/** Numbers that one turn of widening takes. */
+export const TURN = 32;
+
+function widenCode(): number[] {
+  const { get, set, tee, number, load, store, shuffle } = op;
+  const [out, bytes, count, zeros, eight] = [0, 1, 2, 3, 4] as const;
+  // Four of the eight bfloat16 of a vector, two bytes of zeros below each.
+  const half = (h: number): number[] =>
+    [0, 1, 2, 3].flatMap((i) => [0, 1].concat([0, 1].map((b) => 16 + 8 * h + 2 * i + b)));
+  return [
+    [...op.zeros, ...set(zeros)],
+    op.loop,
+    ...[0, 1, 2, 3].map((v) =>
+      [
+        [...get(bytes), ...load(16 * v), ...set(eight)],
+        ...[0, 1].map((h) => [
+          ...get(out),
+          ...get(zeros),
+          ...get(eight),
+          ...shuffle(half(h)),
+          ...store(32 * v + 16 * h),
+        ]),
+      ].flat(),
+    ),
+    [...get(bytes), ...number(2 * TURN), ...op.plus, ...set(bytes)],
+    [...get(out), ...number(4 * TURN), ...op.plus, ...set(out)],
+    [...get(count), ...number(TURN), ...op.minus, ...tee(count), ...number(0), ...op.above, ...op.repeatIf],
+    op.end,
+    op.end,
+  ].flat();
+}
+
+function transposeCode(): number[] {
+  const { get, set, tee, number, load, store } = op;
+  const [out, x, rows, columns, outStride, xStride, from, to, left] = [0, 1, 2, 3, 4, 5, 6, 7, 8] as const;
+  const row = [9, 10, 11, 12] as const;
+  const pair = [13, 14, 15, 16] as const;
+  const plusTimes = (address: number, stride: number, times: number): number[] => [
+    ...get(address),
+    ...Array<number[]>(times)
+      .fill([...get(stride), ...op.plus])
+      .flat(),
+  ];
+  /** Four of the eight numbers of two vectors. */
+  const pick = (a: number, b: number, numbers: number[]): number[] => [
+    ...[...get(a), ...get(b)],
+    ...op.shuffle(numbers.flatMap((n) => [4 * n, 4 * n + 1, 4 * n + 2, 4 * n + 3])),
+  ];
+  const columnsOf = (k: number): number[] =>
+    pick(pair[k >> 1]!, pair[2 + (k >> 1)]!, k % 2 === 0 ? [0, 1, 4, 5] : [2, 3, 6, 7]);
+  return [
+    op.loop, // over columns, four at a time
+    [...get(x), ...set(from), ...get(out), ...set(to), ...get(rows), ...set(left)],
+    op.loop, // over rows, four at a time
+    ...row.map((vector, k) => [...plusTimes(from, xStride, k), ...load(0), ...set(vector)]),
+    ...[0, 1].map((k) => [...pick(row[0], row[1], [2 * k, 4 + 2 * k, 2 * k + 1, 5 + 2 * k]), ...set(pair[k]!)]),
+    ...[0, 1].map((k) => [...pick(row[2], row[3], [2 * k, 4 + 2 * k, 2 * k + 1, 5 + 2 * k]), ...set(pair[2 + k]!)]),
+    ...[0, 1, 2, 3].map((k) => [...plusTimes(to, outStride, k), ...columnsOf(k), ...store(0)]),
+    [...plusTimes(from, xStride, 4), ...set(from), ...get(to), ...number(16), ...op.plus, ...set(to)],
+    [...get(left), ...number(4), ...op.minus, ...tee(left), ...op.repeatIf],
+    op.end,
+    [...get(x), ...number(16), ...op.plus, ...set(x), ...plusTimes(out, outStride, 4), ...set(out)],
+    [...get(columns), ...number(4), ...op.minus, ...tee(columns), ...op.repeatIf],
+    op.end,
+    op.end,
+  ].flat();
+}
+
+const FUNCTIONS: readonly WasmFunction[] = [
+  { name: "widen", params: 3, numbers: 0, vectors: 2, code: widenCode() },
+  { name: "transpose", params: 6, numbers: 3, vectors: 8, code: transposeCode() },
+];
+
+let compiled: object | null = null;
+
+/** The functions on a new memory of at least so many bytes; it may grow to 4 GiB. */
+export function kernels(bytes: number): Kernels {
+  const memory = newMemory(bytes, { shared: false, maximum: MAX_PAGES });
+  compiled ??= compile(FUNCTIONS, false);
+  return { memory, ...instantiate<Omit<Kernels, "memory">>(compiled, memory) };
+}
+
+/**
+ * Makes the memory at least so large; arrays on it from before are then empty.
+ * @throws RangeError where that is more than 4 GiB
+ */
+export function growTo({ memory }: Kernels, bytes: number): void {
+  const missing = bytes - memory.buffer.byteLength;
+  if (missing > 0) memory.grow(Math.ceil(missing / PAGE));
+}
