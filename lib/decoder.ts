@@ -53,7 +53,8 @@ async function canLoadWasm(): Promise<boolean> {
   );
 }
 
-function plainDecoder({ config, weights }: Model): Decoder {
+/** The forward pass on the model's own weights, wherever they are. */
+export function plainDecoder({ config, weights }: Omit<Model, "params">): Decoder {
   return {
     adopt: () => {},
     extend: (tokens, kvCache, hooks) => nextLogits(tokens, weights, config, kvCache, hooks),

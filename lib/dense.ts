@@ -1,6 +1,7 @@
 import * as tf from "@tensorflow/tfjs";
 import type { Activation } from "./config.ts";
 import { gatedLinear } from "./ops/gatedLinear.ts";
+import { product } from "./ops/product.ts";
 import type { BlockTaps } from "./taps.ts";
 
 /** The weights of a dense MLP; x·W, so the input axis comes first. */
@@ -22,9 +23,15 @@ export interface DenseWeights {
  */
 export function dense(x: tf.Tensor2D, weights: DenseWeights, taps: Pick<BlockTaps, "tap">): tf.Tensor2D {
   return tf.tidy(() => {
-    const pre = taps.tap("mlp.hook_pre", tf.matMul<tf.Tensor2D>(x, weights.gate)); // [rows, d_ff]
-    const linear = taps.tap("mlp.hook_pre_linear", tf.matMul<tf.Tensor2D>(x, weights.up));
+    const pre = taps.tap(
+      "mlp.hook_pre",
+      product(x, () => weights.gate),
+    ); // [rows, d_ff]
+    const linear = taps.tap(
+      "mlp.hook_pre_linear",
+      product(x, () => weights.up),
+    );
     const post = taps.tap("mlp.hook_post", gatedLinear(pre, linear, weights.activation));
-    return tf.matMul<tf.Tensor2D>(post, weights.down); // [rows, d_model]
+    return product(post, () => weights.down); // [rows, d_model]
   });
 }

@@ -1,15 +1,20 @@
 import * as tf from "@tensorflow/tfjs";
 import type { Activation } from "./config.ts";
 import { gatedLinear } from "./ops/gatedLinear.ts";
+import { product } from "./ops/product.ts";
 import type { BlockTaps } from "./taps.ts";
 
 /** The weights of one layer's experts; x·W, so the input axis comes first. */
 export interface ExpertWeights {
   activation: Activation;
+  /** Hidden width of one expert. */
+  dFf: number;
   /** All experts in one tensor each; null where the backend has no fast batched product, and none is used. */
   stacked: ExpertStack | null;
   /** One expert's three matrices, [d_model, d_ff] twice and [d_ff, d_model]. */
   one(expert: number): { gate: tf.Tensor2D; up: tf.Tensor2D; down: tf.Tensor2D };
+  /** Told which experts have tokens, before their products. */
+  expect?(busy: readonly number[]): void;
 }
 
 export interface ExpertStack {
@@ -61,6 +66,14 @@ const PRODUCT_OVERHEAD = 2e7;
 /** A product of few rows takes as long as one of this many: reading the weights from memory takes that time. */
 const LEAST_ROWS = 24;
 
+/** Beyond this many bytes of one part of all experts, products are so long that batching saves nothing worth its memory. */
+export const MOST_BATCHED_BYTES = 1 << 27;
+
+/** The experts that have tokens. */
+function busyOf({ counts }: Dispatch): number[] {
+  return [...counts.keys()].filter((e) => counts[e]! > 0);
+}
+
 /**
  * Runs each expert on the tokens routed to it and puts the outputs back in slot order.
  * The form is chosen by the loads alone, never by who watches, so that watching changes no bit.
@@ -69,16 +82,18 @@ const LEAST_ROWS = 24;
  */
 export function runExperts(x: tf.Tensor2D, plan: Dispatch, weights: ExpertWeights, taps: BlockTaps): tf.Tensor2D {
   const { stacked } = weights;
+  weights.expect?.(busyOf(plan));
   return tf.tidy(() =>
-    stacked !== null && batchingPays(plan, stacked)
+    stacked !== null && batchingPays(plan, x.shape[1], weights.dFf)
       ? expertsBatched(x, plan, stacked, weights.activation, taps)
       : expertsLooped(x, plan, weights, taps),
   );
 }
 
 /** Batching saves products and pays for rows of padding, and for reading the weights of experts that have no token. */
-function batchingPays({ counts }: Dispatch, { gate }: ExpertStack): boolean {
-  const [nExperts, dModel, dFf] = gate.shape;
+function batchingPays({ counts }: Dispatch, dModel: number, dFf: number): boolean {
+  const nExperts = counts.length;
+  if (4 * nExperts * dModel * dFf > MOST_BATCHED_BYTES) return false;
   const cost = (rows: number): number => Math.max(rows, LEAST_ROWS) * dModel * dFf;
   const looped = counts.reduce((sum, rows) => (rows === 0 ? sum : sum + cost(rows) + PRODUCT_OVERHEAD), 0);
   return nExperts * cost(largestOf(counts)) < looped;
@@ -91,14 +106,14 @@ function largestOf(counts: Int32Array): number {
 /** Expert by expert, on exactly its tokens: the plain form. */
 export function expertsLooped(x: tf.Tensor2D, plan: Dispatch, weights: ExpertWeights, taps: BlockTaps): tf.Tensor2D {
   const { counts, order, topK } = plan;
-  const busy = [...counts.keys()].filter((e) => counts[e]! > 0);
+  const busy = busyOf(plan);
   const sizes = busy.map((e) => counts[e]!);
   const rows = tf.gather(x, tf.tensor1d(tokensOf(order, topK), "int32")); // [rows*top_k, d_model]
   const inputs = tf.split<tf.Tensor2D>(rows, sizes);
-  const gate = tf.concat(busy.map((e, i) => tf.matMul<tf.Tensor2D>(inputs[i]!, weights.one(e).gate)));
-  const up = tf.concat(busy.map((e, i) => tf.matMul<tf.Tensor2D>(inputs[i]!, weights.one(e).up)));
+  const gate = tf.concat(busy.map((e, i) => product(inputs[i]!, () => weights.one(e).gate)));
+  const up = tf.concat(busy.map((e, i) => product(inputs[i]!, () => weights.one(e).up)));
   const hidden = tf.split<tf.Tensor2D>(activate(gate, up, weights.activation, plan, plan.starts, taps), sizes);
-  const outputs = tf.concat(busy.map((e, i) => tf.matMul<tf.Tensor2D>(hidden[i]!, weights.one(e).down)));
+  const outputs = tf.concat(busy.map((e, i) => product(hidden[i]!, () => weights.one(e).down)));
   const place = new Int32Array(order.length);
   for (const [row, assignment] of order.entries()) place[assignment] = row;
   return tf.gather(outputs, tf.tensor1d(place, "int32"));
@@ -116,7 +131,7 @@ export function expertsBatched(
   taps: BlockTaps,
 ): tf.Tensor2D {
   const { counts, starts, order, topK } = plan;
-  const [nExperts, dModel, dFf] = weights.gate.shape;
+  const [nExperts, dModel] = [counts.length, x.shape[1]];
   const largest = largestOf(counts);
   const token = new Int32Array(nExperts * largest);
   const place = new Int32Array(order.length);
@@ -129,10 +144,10 @@ export function expertsBatched(
     }
   }
   const rows = tf.gather(x, tf.tensor1d(token, "int32")).reshape<tf.Tensor3D>([nExperts, largest, dModel]);
-  const gate = tf.matMul(rows, weights.gate).reshape<tf.Tensor2D>([nExperts * largest, dFf]);
-  const up = tf.matMul(rows, weights.up).reshape<tf.Tensor2D>([nExperts * largest, dFf]);
-  const hidden = activate(gate, up, activation, plan, padded, taps).reshape<tf.Tensor3D>([nExperts, largest, dFf]);
-  const outputs = tf.matMul(hidden, weights.down).reshape<tf.Tensor2D>([nExperts * largest, dModel]);
+  const gate = product(rows, () => weights.gate).reshape<tf.Tensor2D>([nExperts * largest, -1]);
+  const up = product(rows, () => weights.up).reshape<tf.Tensor2D>([nExperts * largest, -1]);
+  const hidden = activate(gate, up, activation, plan, padded, taps).reshape<tf.Tensor3D>([nExperts, largest, -1]);
+  const outputs = product(hidden, () => weights.down).reshape<tf.Tensor2D>([nExperts * largest, dModel]);
   return tf.gather(outputs, tf.tensor1d(place, "int32"));
 }
 

@@ -4,6 +4,7 @@ import type { Hooks } from "./hooks.ts";
 import { mlp } from "./mlp.ts";
 import { attention, causalMask, type KeyValues } from "./ops/attention.ts";
 import { layerNorm } from "./ops/layerNorm.ts";
+import { product } from "./ops/product.ts";
 import { rmsNorm } from "./ops/rmsNorm.ts";
 import { type RopeTables, rope, ropeTables } from "./ops/rope.ts";
 import { BlockTaps, Taps } from "./taps.ts";
@@ -40,7 +41,7 @@ export interface Run {
  */
 export function residual(ids: tf.Tensor1D, weights: Weights, run: Run, nBlocks: number): tf.Tensor2D {
   const { config, pos, taps } = run;
-  const x = taps.tap("hook_embed", scaled(tf.gather(weights.embed, ids), config.embeddingScale)); // [batch*pos, d_model]
+  const x = taps.tap("hook_embed", scaled(weights.embed(ids), config.embeddingScale)); // [batch*pos, d_model]
   const out = blocks(x, weights, run, 0, nBlocks);
   if (run.kvCache !== undefined) run.kvCache.length += pos;
   return out;
@@ -70,9 +71,7 @@ export function unembed(x: tf.Tensor2D, weights: Weights, config: ModelConfig, t
   return tf.tidy(() => {
     const scale = tapOrNull(taps, "ln_final.hook_scale");
     const normalized = taps.tap("ln_final.hook_normalized", norm(x, weights.lnFinal, config, scale));
-    const tied = weights.unembed === null;
-    const logits = tf.matMul<tf.Tensor2D>(normalized, weights.unembed ?? weights.embed, false, tied);
-    return taps.tap("logits", scaled(logits, config.logitScale));
+    return taps.tap("logits", scaled(weights.unembed(normalized), config.logitScale));
   });
 }
 
@@ -148,14 +147,15 @@ function scaled(x: tf.Tensor2D, factor: number | undefined): tf.Tensor2D {
 /** Attention of one block: project, normalise, clamp, split, rotate, attend, project back. [rows, d_model] → [rows, d_model] */
 function attend(
   x: tf.Tensor2D,
-  { wQkv, qNorm, kNorm, wO }: BlockWeights,
+  weights: BlockWeights,
   { config, batch, pos, kvCache }: Run,
   taps: BlockTaps,
   positions: Positions,
 ): tf.Tensor2D {
   return tf.tidy(() => {
     const { nHeads, nKvHeads, dHead, clipQkv } = config;
-    const normed = normHeads(x.matMul(wQkv).reshape([batch, pos, nHeads + 2 * nKvHeads, dHead]), qNorm, kNorm, config);
+    const qkv = product(x, () => weights.wQkv).reshape<tf.Tensor4D>([batch, pos, nHeads + 2 * nKvHeads, dHead]);
+    const normed = normHeads(qkv, weights.qNorm, weights.kNorm, config);
     const clipped = clipQkv === null ? normed : normed.clipByValue(-clipQkv, clipQkv);
     const [q, k, v] = tf.split<tf.Tensor4D>(clipped, [nHeads, nKvHeads, nKvHeads], 2) as [
       tf.Tensor4D,
@@ -177,8 +177,8 @@ function attend(
       scores: (scores) => taps.tap("attn.hook_attn_scores", scores),
       pattern: (pattern) => taps.tap("attn.hook_pattern", pattern),
     });
-    const heads = taps.tap("attn.hook_z", z).reshape([batch * pos, nHeads * dHead]);
-    return tf.matMul<tf.Tensor2D>(heads, wO);
+    const heads = taps.tap("attn.hook_z", z).reshape<tf.Tensor2D>([batch * pos, nHeads * dHead]);
+    return product(heads, () => weights.wO);
   });
 }
 

@@ -2,7 +2,8 @@ import * as tf from "@tensorflow/tfjs";
 import { checkShape } from "./axes.ts";
 import { ActivationCache } from "./cache.ts";
 import { checkConfig, type ModelConfig } from "./config.ts";
-import { type Decoder, decoderOf } from "./decoder.ts";
+import { type Decoder, decoderOf, plainDecoder } from "./decoder.ts";
+import { ConfigError } from "./errors.ts";
 import { blocks, type KvCache, nextLogits, residual, unembed } from "./forward.ts";
 import { type HookName, type Hooks, hookNames, matchHooks } from "./hooks.ts";
 import { checkParams, paramShapes } from "./params.ts";
@@ -22,6 +23,14 @@ export interface CacheOptions extends RunOptions {
   hooks?: Hooks;
 }
 
+/** Weights that are read when they are used. */
+export interface StreamedModelWeights {
+  readonly weights: Weights;
+  /** Bytes that were read so far. */
+  readonly bytesRead: number;
+  dispose(): Promise<void>;
+}
+
 /**
  * A transformer, with experts or dense, whose every intermediate value has a name ({@link HOOKS}).
  * Tensors that its methods return belong to the caller; a run leaves nothing else behind.
@@ -29,24 +38,38 @@ export interface CacheOptions extends RunOptions {
 export class MoeModel {
   readonly config: ModelConfig;
   readonly weights: Weights;
+  /** Where the weights are read from, of a model that does not hold them. */
+  readonly streamed: StreamedModelWeights | null;
   readonly #params: ReadonlyMap<string, tf.Tensor>;
   readonly #experts = new Map<string, tf.Tensor[]>();
   #decoder: Promise<Decoder> | null = null;
 
   /**
-   * @param params one tensor for each name of `paramShapes(config)`; the model owns them from here on
+   * @param source one tensor for each name of `paramShapes(config)`, or weights that are read when they are used; they are
+   * the model's to let go from here on
    * @throws ConfigError, or CheckpointError for a parameter that is missing or has another shape
    */
-  constructor(config: ModelConfig, params: ReadonlyMap<string, tf.Tensor>) {
+  constructor(config: ModelConfig, source: ReadonlyMap<string, tf.Tensor> | StreamedModelWeights) {
     this.config = checkConfig(config);
-    this.#params = params;
-    checkParams(paramShapes(config), params);
-    this.weights = assembleWeights(config, params, (name, e) => this.#expert(name, e));
+    this.streamed = "weights" in source ? source : null;
+    this.#params = "weights" in source ? new Map() : source;
+    if ("weights" in source) {
+      this.weights = source.weights;
+      return;
+    }
+    checkParams(paramShapes(config), source);
+    this.weights = assembleWeights(config, source, (name, e) => this.#expert(name, e));
   }
 
-  /** The parameters by name, as the constructor got them. */
+  /**
+   * The parameters by name, as the constructor got them.
+   * @throws ConfigError for a streamed model, which holds none
+   */
   get params(): ReadonlyMap<string, tf.Tensor> {
-    return this.#params;
+    if (this.streamed === null) return this.#params;
+    throw new ConfigError(
+      "params: the model must be in memory, got one that is streamed; load it without memoryBudget",
+    );
   }
 
   /** Every hook of this model, in the order in which they fire. */
@@ -131,12 +154,13 @@ export class MoeModel {
 
   /** What runs single tokens fastest for this model; made at the first call, let go with the model. */
   decoder(): Promise<Decoder> {
-    this.#decoder ??= decoderOf(this);
+    this.#decoder ??= this.streamed === null ? decoderOf(this) : Promise.resolve(plainDecoder(this));
     return this.#decoder;
   }
 
   /** Lets go of the weights. */
   dispose(): void {
+    void this.streamed?.dispose();
     tf.dispose([...this.#params.values(), ...this.#experts.values()].flat());
     this.#experts.clear();
     void this.#decoder?.then(

@@ -1,4 +1,4 @@
-import type * as tf from "@tensorflow/tfjs";
+import * as tf from "@tensorflow/tfjs";
 import { type ModelConfig, mlpOf } from "./config.ts";
 import type { MlpWeights } from "./mlp.ts";
 
@@ -17,26 +17,38 @@ export interface BlockWeights {
   mlp: MlpWeights;
 }
 
-/** The weights of a model. */
+/** The weights of a model. A product asks for its weight when it comes to it, and inside a tidy of its own. */
 export interface Weights {
-  /** [d_vocab, d_model] */
-  embed: tf.Tensor2D;
+  /** Embeddings of tokens: ids, int32 [rows] → [rows, d_model] */
+  embed(ids: tf.Tensor1D): tf.Tensor2D;
   blocks: readonly BlockWeights[];
   lnFinal: tf.Tensor1D;
+  /** Residual stream, [rows, d_model] → scores of every token, [rows, d_vocab] */
+  unembed(x: tf.Tensor2D): tf.Tensor2D;
+  /** [d_vocab, d_model] */
+  embedding: tf.Tensor2D;
   /** [d_model, d_vocab]; null: the embedding, turned */
-  unembed: tf.Tensor2D | null;
+  unembedding: tf.Tensor2D | null;
 }
+
+/** How weights that are not in memory do what does not take a whole parameter. */
+export type Streaming = Pick<Weights, "embed" | "unembed"> & {
+  /** Told which experts of a block have tokens, before their products. */
+  expectExperts(layer: number, busy: readonly number[]): void;
+};
 
 /**
  * The weights that the forward pass reads, by role.
- * @param params one tensor (or variable) for each name of `paramShapes(config)`; the stacks of experts may be missing,
- * and then experts run one by one
+ * @param params one tensor (or variable) for each name of `paramShapes(config)`; matrices are asked for when they are
+ * used. The stacks of experts may be missing, and then experts run one by one
  * @param expert one expert's matrix out of a stack, [n_experts, …]; called when experts run one by one
+ * @param streaming for weights that are not in memory
  */
 export function assembleWeights(
   config: ModelConfig,
-  params: ReadonlyMap<string, tf.Tensor>,
+  params: Pick<ReadonlyMap<string, tf.Tensor>, "get" | "has">,
   expert: (name: string, e: number) => tf.Tensor2D,
+  streaming?: Streaming,
 ): Weights {
   const param = <T extends tf.Tensor>(name: string): T => params.get(name) as T;
   const block = (l: number): BlockWeights => {
@@ -46,8 +58,12 @@ export function assembleWeights(
       ln1: param(`blocks.${l}.ln1.w`),
       qNorm: optional("attn.q_norm.w"),
       kNorm: optional("attn.k_norm.w"),
-      wQkv: param(`blocks.${l}.attn.W_QKV`),
-      wO: param(`blocks.${l}.attn.W_O`),
+      get wQkv() {
+        return param<tf.Tensor2D>(`blocks.${l}.attn.W_QKV`);
+      },
+      get wO() {
+        return param<tf.Tensor2D>(`blocks.${l}.attn.W_O`);
+      },
       ln1Post: optional("ln1_post.w"),
       ln2Post: optional("ln2_post.w"),
       ln2: param(`blocks.${l}.ln2.w`),
@@ -56,28 +72,53 @@ export function assembleWeights(
   };
   const mlpWeights = (l: number): MlpWeights => {
     const mlp = mlpOf(config, l);
-    const { activation } = mlp;
+    const { activation, dFf } = mlp;
     const [gate, up, down] = ["W_gate", "W_up", "W_down"].map((part) => `blocks.${l}.mlp.${part}`) as [
       string,
       string,
       string,
     ];
-    if (mlp.kind === "dense") return { kind: "dense", activation, gate: param(gate), up: param(up), down: param(down) };
+    const three = <T extends tf.Tensor>(get: (name: string) => T): { gate: T; up: T; down: T } => ({
+      get gate() {
+        return get(gate);
+      },
+      get up() {
+        return get(up);
+      },
+      get down() {
+        return get(down);
+      },
+    });
+    if (mlp.kind === "dense") return Object.assign(three<tf.Tensor2D>(param), { kind: mlp.kind, activation });
     return {
       kind: "moe",
       config: mlp,
       router: param(`blocks.${l}.mlp.W_router`),
       experts: {
         activation,
-        stacked: params.has(gate) ? { gate: param(gate), up: param(up), down: param(down) } : null,
-        one: (e) => ({ gate: expert(gate, e), up: expert(up, e), down: expert(down, e) }),
+        dFf,
+        stacked: params.has(gate) ? three<tf.Tensor3D>(param) : null,
+        one: (e) => three((name) => expert(name, e)),
+        expect: (busy) => streaming?.expectExperts(l, busy),
       },
     };
   };
-  return {
-    embed: param("embed.W_E"),
+  const weights: Weights = {
+    embed: streaming?.embed ?? ((ids) => tf.gather(weights.embedding, ids)),
     blocks: Array.from({ length: config.nLayers }, (_, l) => block(l)),
     lnFinal: param("ln_final.w"),
-    unembed: (params.get("unembed.W_U") as tf.Tensor2D | undefined) ?? null,
+    unembed:
+      streaming?.unembed ??
+      ((x) => {
+        const { unembedding } = weights;
+        return tf.matMul(x, unembedding ?? weights.embedding, false, unembedding === null);
+      }),
+    get embedding() {
+      return param<tf.Tensor2D>("embed.W_E");
+    },
+    get unembedding() {
+      return (params.get("unembed.W_U") as tf.Tensor2D | undefined) ?? null;
+    },
   };
+  return weights;
 }

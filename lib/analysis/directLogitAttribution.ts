@@ -136,11 +136,11 @@ function measured(logits: tf.Tensor, { targets, against }: Readers): tf.Tensor {
 /** The vector whose dot product with any part of the residual stream is what the part adds to the logit: [n_tokens, d_model]. */
 function readingDirection(
   { targets, against }: Readers,
-  { unembed, embed, lnFinal }: Weights,
+  { unembedding, embedding, lnFinal }: Weights,
   config: ModelConfig,
   cache: ActivationCache,
 ): tf.Tensor2D {
-  const rows = unembed === null ? embed : unembed.transpose(); // [d_vocab, d_model]
+  const rows = unembedding === null ? embedding : unembedding.transpose(); // [d_vocab, d_model]
   const of = (ids: ArrayLike<number>): tf.Tensor => tf.gather(rows, tf.tensor1d(Int32Array.from(ids), "int32"));
   const base = against === undefined ? null : against === "mean" ? rows.mean(0, true) : of(against);
   const readers = base === null ? of(targets) : of(targets).sub(base);

@@ -3,6 +3,8 @@ export interface ByteSource {
   /** What error messages call it, such as the path of a file. */
   readonly name: string;
   readonly byteLength: number;
+  /** The open file's number, where it is a file: by it, other threads read it too. */
+  readonly file?: number;
   /**
    * The bytes from `start` up to, not including, `end`: exactly `end - start` of them, 0 ≤ start ≤ end ≤ byteLength.
    * The caller only reads them and keeps none.

@@ -20,6 +20,16 @@ export interface CheckpointInfo {
 /** A range of rows, from `start` up to, not including, `end`. All axes but the last count as one: [8, 3, 5] has 24 rows. */
 export type Rows = readonly [start: number, end: number];
 
+/** Bytes of a file that hold numbers of one type. */
+export interface Span {
+  source: ByteSource;
+  dtype: Dtype;
+  start: number;
+  end: number;
+  /** File and tensor, for messages. */
+  where: string;
+}
+
 /** Bytes asked for at once: enough to stream, small beside any tensor that matters. A whole number of any element. */
 const CHUNK_BYTES = 1 << 22;
 
@@ -115,6 +125,23 @@ export class Checkpoint {
   }
 
   /**
+   * Where rows of a tensor lie.
+   * @param rows as in {@link readFloat32}
+   * @throws CheckpointError for an unknown name, RangeError for such rows
+   */
+  span(name: string, rows?: Rows): Span {
+    const { source, dtype, shape, start, end } = this.tensor(name);
+    const where = `${source.name}: tensor ${shown(name)}`;
+    if (rows === undefined) return { source, dtype, start, end, where };
+    const [first, last] = rows;
+    const most = shape.length === 0 ? 0 : shape.slice(0, Math.max(1, shape.length - 1)).reduce((a, b) => a * b);
+    if (!Number.isInteger(first) || !Number.isInteger(last) || first < 0 || first > last || last > most)
+      throw new RangeError(`${where}: rows must be a range within [0, ${most}], got [${first}, ${last}]`);
+    const rowBytes = most > 0 ? (end - start) / most : 0;
+    return { source, dtype, start: start + first * rowBytes, end: start + last * rowBytes, where };
+  }
+
+  /**
    * Reads a tensor through the converter of its type, chunk by chunk; what other readers stand on.
    * @param rows as in {@link readFloat32}
    * @param allocate makes the result from the number of stored elements that are read
@@ -127,20 +154,10 @@ export class Checkpoint {
     converts: { readonly [dtype in Dtype]?: Convert<A> },
     allocate: (length: number) => A,
   ): Promise<A> {
-    const { source, dtype, shape, ...whole } = this.tensor(name);
-    const where = `${source.name}: tensor ${shown(name)}`;
+    const { source, dtype, start, end, where } = this.span(name, rows);
     const convert = converts[dtype];
     if (convert === undefined)
       throw new CheckpointError(`${where}: dtype must be one of ${Object.keys(converts).join(", ")}, got ${dtype}`);
-    let { start, end } = whole;
-    if (rows !== undefined) {
-      const [first, last] = rows;
-      const most = shape.length === 0 ? 0 : shape.slice(0, Math.max(1, shape.length - 1)).reduce((a, b) => a * b);
-      if (!Number.isInteger(first) || !Number.isInteger(last) || first < 0 || first > last || last > most)
-        throw new RangeError(`${where}: rows must be a range within [0, ${most}], got [${first}, ${last}]`);
-      const rowBytes = most > 0 ? (end - start) / most : 0;
-      [start, end] = [start + first * rowBytes, start + last * rowBytes];
-    }
     const width = DTYPE_BITS[dtype] / 8;
     const length = (end - start) / width;
     let out: A;

@@ -1,5 +1,5 @@
 import { CheckpointError } from "../errors.ts";
-import { type Kernels, kernels } from "./kernels.ts";
+import { type Kernels, kernels, kernelsOf, PIECE_BYTES } from "./kernels.ts";
 
 /** Every element type of the safetensors format and its width in bits. */
 export const DTYPE_BITS = {
@@ -41,19 +41,19 @@ function fromF32(bytes: Uint8Array, out: Float32Array, at: number): void {
   new Uint8Array(out.buffer, out.byteOffset + 4 * at, bytes.length).set(bytes);
 }
 
-/** bfloat16 is the upper half of a float32. In pieces that the processor's cache holds on the way. */
-const PIECE_BYTES = 1 << 18;
 let bench: Kernels | null = null;
 
+/** bfloat16 is the upper half of a float32: widened in place where the numbers go to a memory that can, else beside it. */
 function fromBF16(bytes: Uint8Array, out: Float32Array, at: number): void {
-  bench ??= kernels(4 * PIECE_BYTES);
-  const { memory, widen } = bench;
-  const memoryBytes = new Uint8Array(memory.buffer);
+  const own = kernelsOf(out);
+  const { memory, widen } = own ?? (bench ??= kernels(4 * PIECE_BYTES));
+  const work = new Uint8Array(memory.buffer);
   for (let start = 0; start < bytes.length; start += PIECE_BYTES) {
     const piece = bytes.subarray(start, start + PIECE_BYTES);
-    memoryBytes.set(piece);
-    widen(PIECE_BYTES, 0, piece.length / 2);
-    out.set(new Float32Array(memory.buffer, PIECE_BYTES, piece.length / 2), at + start / 2);
+    const [to, count] = [at + start / 2, piece.length / 2];
+    work.set(piece);
+    widen(own === undefined ? PIECE_BYTES : out.byteOffset + 4 * to, 0, count);
+    if (own === undefined) out.set(new Float32Array(memory.buffer, PIECE_BYTES, count), to);
   }
 }
 

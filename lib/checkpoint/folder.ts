@@ -9,8 +9,10 @@ import type { MoeModel } from "../model.ts";
 import { dbrxTokenizer } from "../tokenizer/dbrx.ts";
 import { fromTokenizerJson } from "../tokenizer/huggingFace.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
-import { checkpointTensors, type LoadProgress, loadEncoderDecoderFrom, loadModelFrom } from "./load.ts";
+import { checkpointTensors, loadEncoderDecoderFrom, loadModelFrom, streamModelFrom } from "./load.ts";
+import { inGigabytes, memoryFor } from "./memory.ts";
 import { openFolder, refused, writeSafetensors } from "./node.ts";
+import type { LoadProgress } from "./progress.ts";
 
 /** @throws CheckpointError where the file cannot be read */
 export async function readText(path: string): Promise<string> {
@@ -42,19 +44,42 @@ export async function readConfig(folder: string): Promise<ModelConfig> {
   return parseConfig(await readJson(join(folder, "config.json")));
 }
 
+export interface LoadOptions {
+  /**
+   * Bytes of memory for weights. A model that does not fit stays on disk and is streamed: each run reads what it uses, and
+   * as much is kept in memory as fits (see `StreamedWeights`). Infinity: loaded whole, whatever memory there is. Left out:
+   * loaded whole where memory for it is free.
+   */
+  memoryBudget?: number;
+  onProgress?: LoadProgress;
+}
+
 /**
  * Opens a model folder as Hugging Face lays it out: config.json and safetensors, whole or in shards. Chooses the
  * backend, if nobody has (see `useBackend`).
- * @throws CheckpointError, ConfigError
+ * @throws CheckpointError; ConfigError, also where the model does not fit into memory, or a budget is too small for it
  * @example const model = await loadModel("models/reference");
+ * @example const large = await loadModel("dbrx", { memoryBudget: 8e9 });
  */
-export async function loadModel(folder: string, onProgress?: LoadProgress): Promise<MoeModel> {
+export async function loadModel(folder: string, { memoryBudget, onProgress }: LoadOptions = {}): Promise<MoeModel> {
   const config = await readConfig(folder);
+  if (memoryBudget !== undefined && !(memoryBudget > 0))
+    throw new ConfigError(`loadModel: memoryBudget must be a positive number of bytes, got ${shown(memoryBudget)}`);
+  const { needed, free } = memoryFor(config);
+  const fits = needed <= (memoryBudget ?? free);
   const checkpoint = await openFolder(folder);
   try {
-    return await loadModelFrom(checkpoint, config, onProgress);
-  } finally {
+    if (memoryBudget === undefined && !fits)
+      throw new ConfigError(
+        `${folder}: a model must fit into memory, or be streamed with memoryBudget: it needs ${inGigabytes(needed)}, got ${inGigabytes(free)} free`,
+      );
+    if (!fits) return await streamModelFrom(checkpoint, config, memoryBudget!, onProgress);
+    const model = await loadModelFrom(checkpoint, config, onProgress);
     await checkpoint.close();
+    return model;
+  } catch (error) {
+    await checkpoint.close();
+    throw error;
   }
 }
 
@@ -63,7 +88,10 @@ export async function loadModel(folder: string, onProgress?: LoadProgress): Prom
  * @throws CheckpointError, ConfigError
  * @example const model = await loadEncoderDecoder("models/mt5-small");
  */
-export async function loadEncoderDecoder(folder: string, onProgress?: LoadProgress): Promise<EncoderDecoderModel> {
+export async function loadEncoderDecoder(
+  folder: string,
+  { onProgress }: Pick<LoadOptions, "onProgress"> = {},
+): Promise<EncoderDecoderModel> {
   const config = parseEncoderDecoder(await readJson(join(folder, "config.json")));
   const checkpoint = await openFolder(folder);
   try {

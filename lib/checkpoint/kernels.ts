@@ -12,12 +12,15 @@ type Widen = (out: number, bytes: number, count: number) => void;
  */
 type Transpose = (out: number, x: number, rows: number, columns: number, outStride: number, xStride: number) => void;
 
-/** The functions on a memory of their own, with room for bytes that are to be widened from address 0 on. */
+/** The functions, and the memory that they work on. The first {@link PIECE_BYTES} are for bytes to be widened. */
 export interface Kernels {
   memory: Memory;
   widen: Widen;
   transpose: Transpose;
 }
+
+/** Bytes that are widened at once: the processor's cache holds them and what they become. */
+export const PIECE_BYTES = 1 << 18;
 
 /** Numbers that one turn of widening takes. */
 export const TURN = 32;
@@ -58,13 +61,12 @@ function transposeCode(): number[] {
   const pair = [13, 14, 15, 16] as const;
   const plusTimes = (address: number, stride: number, times: number): number[] => [
     ...get(address),
-    ...Array<number[]>(times)
-      .fill([...get(stride), ...op.plus])
-      .flat(),
+    ...Array.from({ length: times }, () => [...get(stride), ...op.plus]).flat(),
   ];
   /** Four of the eight numbers of two vectors. */
   const pick = (a: number, b: number, numbers: number[]): number[] => [
-    ...[...get(a), ...get(b)],
+    ...get(a),
+    ...get(b),
     ...op.shuffle(numbers.flatMap((n) => [4 * n, 4 * n + 1, 4 * n + 2, 4 * n + 3])),
   ];
   const columnsOf = (k: number): number[] =>
@@ -94,18 +96,30 @@ const FUNCTIONS: readonly WasmFunction[] = [
 
 let compiled: object | null = null;
 
+/** Whose memory a buffer is; a memory has a new buffer when it has grown. */
+const owners = new WeakMap<ArrayBufferLike, Kernels>();
+
 /** The functions on a new memory of at least so many bytes; it may grow to 4 GiB. */
 export function kernels(bytes: number): Kernels {
   const memory = newMemory(bytes, { shared: false, maximum: MAX_PAGES });
   compiled ??= compile(FUNCTIONS, false);
-  return { memory, ...instantiate<Omit<Kernels, "memory">>(compiled, memory) };
+  const own = { memory, ...instantiate<Omit<Kernels, "memory">>(compiled, memory) };
+  owners.set(memory.buffer, own);
+  return own;
+}
+
+/** The functions that work where an array lies, if there are any. */
+export function kernelsOf({ buffer }: { buffer: ArrayBufferLike }): Kernels | undefined {
+  return owners.get(buffer);
 }
 
 /**
  * Makes the memory at least so large; arrays on it from before are then empty.
  * @throws RangeError where that is more than 4 GiB
  */
-export function growTo({ memory }: Kernels, bytes: number): void {
-  const missing = bytes - memory.buffer.byteLength;
-  if (missing > 0) memory.grow(Math.ceil(missing / PAGE));
+export function growTo(own: Kernels, bytes: number): void {
+  const missing = bytes - own.memory.buffer.byteLength;
+  if (missing <= 0) return;
+  own.memory.grow(Math.ceil(missing / PAGE));
+  owners.set(own.memory.buffer, own);
 }

@@ -10,11 +10,10 @@ import { mt5 } from "../families/mt5.ts";
 import { MoeModel } from "../model.ts";
 import { paramShapes } from "../params.ts";
 import type { Checkpoint } from "./checkpoint.ts";
+import type { LoadProgress } from "./progress.ts";
 import { checkScaling, readFp8, readMxfp4 } from "./scaled.ts";
+import { StreamedWeights } from "./stream.ts";
 import type { TensorData } from "./write.ts";
-
-/** Told before each parameter is read. */
-export type LoadProgress = (done: number, total: number, param: string) => void;
 
 /**
  * Builds a model from an open checkpoint: each parameter is read, turned to input-axis-first, and uploaded before the
@@ -26,10 +25,7 @@ export async function loadModelFrom(
   stated: ModelConfig,
   onProgress: LoadProgress = () => {},
 ): Promise<MoeModel> {
-  const family = familyOf(stated.family);
-  const held: Held = (tensor) => checkpoint.tensors.get(tensor)?.shape;
-  const config = asHeld(stated, family, held);
-  const recipes = new Map([...paramShapes(config).keys()].map((name) => [name, family.recipe(name, config, held)]));
+  const { config, family, recipes } = recipesOf(checkpoint, stated);
   const params = await readParams(checkpoint, family, recipes, onProgress);
   try {
     return new MoeModel(config, params);
@@ -59,6 +55,36 @@ export async function loadEncoderDecoderFrom(
     tf.dispose([...params.values()]);
     throw error;
   }
+}
+
+/**
+ * Builds a model whose weights stay in the files of an open checkpoint; see {@link StreamedWeights}. The checkpoint is the
+ * model's to close.
+ * @param budget bytes of memory for weights
+ * @throws as {@link loadModelFrom}, and ConfigError for a budget that is too small
+ */
+export async function streamModelFrom(
+  checkpoint: Checkpoint,
+  stated: ModelConfig,
+  budget: number,
+  onProgress: LoadProgress = () => {},
+): Promise<MoeModel> {
+  const { config, family, recipes } = recipesOf(checkpoint, stated);
+  checkTensors(checkpoint, family, recipes);
+  await useBackend();
+  return new MoeModel(config, new StreamedWeights(checkpoint, config, recipes, { budget, onProgress }));
+}
+
+/** What the checkpoint holds of a model, and how its parameters are put together. */
+function recipesOf(
+  checkpoint: Checkpoint,
+  stated: ModelConfig,
+): { config: ModelConfig; family: Family; recipes: Map<string, WeightRecipe> } {
+  const family = familyOf(stated.family);
+  const held: Held = (tensor) => checkpoint.tensors.get(tensor)?.shape;
+  const config = asHeld(stated, family, held);
+  const recipes = new Map([...paramShapes(config).keys()].map((name) => [name, family.recipe(name, config, held)]));
+  return { config, family, recipes };
 }
 
 /**

@@ -49,7 +49,7 @@ export async function fileSource(path: string): Promise<ByteSource> {
     }
     return bytes;
   };
-  return { name: path, byteLength, read, close: () => handle.close() };
+  return { name: path, byteLength, file: handle.fd, read, close: () => handle.close() };
 }
 
 async function readFolder(path: string): Promise<string[]> {

@@ -1,6 +1,6 @@
 import { CheckpointError, shown } from "../errors.ts";
-import type { Checkpoint, Rows } from "./checkpoint.ts";
-import type { Convert, Dtype } from "./dtype.ts";
+import type { Checkpoint, Rows, Span } from "./checkpoint.ts";
+import { type Convert, DTYPE_BITS, type Dtype, TO_FLOAT32 } from "./dtype.ts";
 
 /** How numbers of few bits are stored, and which tensor holds the factors of their blocks. */
 export interface Scaling {
@@ -116,9 +116,15 @@ function fromMxfp4(factors: Uint8Array, groups: number, { first, of }: Every): C
 export async function readFp8(checkpoint: Checkpoint, tensor: string, scales: string): Promise<Float32Array> {
   checkScaling(checkpoint, tensor, { format: "fp8", scales });
   const width = checkpoint.tensor(tensor).shape[1]!;
-  const across = Math.ceil(width / SQUARE);
   const factors = await checkpoint.readFloat32(scales);
-  const convert: Convert<Float32Array> = (bytes, out, at) => {
+  const convert = fromFp8(factors, width);
+  return checkpoint.read(tensor, undefined, { F8_E4M3: convert }, (length) => new Float32Array(length));
+}
+
+/** `width`: numbers of a row. */
+function fromFp8(factors: Float32Array, width: number): Convert<Float32Array> {
+  const across = Math.ceil(width / SQUARE);
+  return (bytes, out, at) => {
     for (let i = at; i < at + bytes.length; ) {
       const [row, column] = [Math.floor(i / width), i % width];
       const factor = factors[Math.floor(row / SQUARE) * across + Math.floor(column / SQUARE)]!;
@@ -126,5 +132,48 @@ export async function readFp8(checkpoint: Checkpoint, tensor: string, scales: st
       for (const end = i + sameFactor; i < end; i++) out[i] = E4M3[bytes[i - at]!]! * factor;
     }
   };
-  return checkpoint.read(tensor, undefined, { F8_E4M3: convert }, (length) => new Float32Array(length));
+}
+
+/** Where numbers of few bits and their factors lie, and how the bytes of both become numbers, row-major. */
+export interface ScaledSpans {
+  factors: Span;
+  numbers: Span;
+  decode(factors: Uint8Array, numbers: Uint8Array): Float32Array;
+}
+
+/**
+ * For readers that get the bytes by themselves, what {@link readMxfp4} and {@link readFp8} read.
+ * @throws CheckpointError as {@link checkScaling}
+ */
+export function scaledSpans(
+  checkpoint: Checkpoint,
+  tensor: string,
+  scaling: Scaling,
+  rows?: Rows,
+  every: Every = { first: 0, of: 1 },
+): ScaledSpans {
+  checkScaling(checkpoint, tensor, scaling);
+  const { shape } = checkpoint.tensor(tensor);
+  if (scaling.format === "fp8") {
+    const factors = checkpoint.span(scaling.scales);
+    const numbers = checkpoint.span(tensor);
+    const decode: ScaledSpans["decode"] = (factorBytes, bytes) => {
+      const scales = new Float32Array(factorBytes.length / (DTYPE_BITS[factors.dtype] / 8));
+      TO_FLOAT32[factors.dtype]!(factorBytes, scales, 0, factors.where);
+      const values = new Float32Array(bytes.length);
+      fromFp8(scales, shape[1]!)(bytes, values, 0, numbers.where);
+      return values;
+    };
+    return { factors, numbers, decode };
+  }
+  const groups = shape.at(-2)!;
+  const blocks: Rows | undefined = rows === undefined ? undefined : [rows[0] * groups, rows[1] * groups];
+  const numbers = checkpoint.span(tensor, blocks);
+  const decode: ScaledSpans["decode"] = (factors, bytes) => {
+    const kept = Math.ceil((factors.length / groups - every.first) / every.of);
+    const values = new Float32Array(kept * groups * GROUP);
+    fromMxfp4(factors, groups, every)(bytes, values, 0, numbers.where);
+    return values;
+  };
+  return { factors: checkpoint.span(scaling.scales, rows), numbers, decode };
 }

@@ -100,7 +100,7 @@ function weightsOf(nExperts: number, dFf = D_FF): ExpertWeights & { stacked: Exp
   const gate = randomTensor([nExperts, D_MODEL, dFf], 11) as tf.Tensor3D;
   const up = randomTensor([nExperts, D_MODEL, dFf], 12) as tf.Tensor3D;
   const down = randomTensor([nExperts, dFf, D_MODEL], 13) as tf.Tensor3D;
-  return { activation: "silu", stacked: { gate, up, down }, one: (e) => oneOf({ gate, up, down }, e) };
+  return { activation: "silu", dFf, stacked: { gate, up, down }, one: (e) => oneOf({ gate, up, down }, e) };
 }
 
 function tapsOf(rows: number, nExperts: number, topK: number, hooks: Hooks = {}, dFf = D_FF): BlockTaps {
@@ -240,6 +240,7 @@ describe.each(BACKENDS)("experts on %s", (backend) => {
           plan,
           {
             activation: "silu",
+            dFf: D_FF,
             stacked: null,
             one: (e) => oneOf({ gate, up, down }, e),
           },
