@@ -12,6 +12,7 @@ export {
 export { expertMeans } from "./analysis/expertMeans.ts";
 export { type LogitLens, type LogitLensOptions, logitLens } from "./analysis/logitLens.ts";
 export { type LossOptions, lossOf } from "./analysis/lossOf.ts";
+export * from "./article/index.ts";
 export { AXES, type Axis, type Shape, shapeText } from "./axes.ts";
 export { type BackendName, useBackend } from "./backend.ts";
 export { ActivationCache } from "./cache.ts";

@@ -268,6 +268,17 @@ export interface RouterStepsLive extends LiveBase {
   colors: readonly string[] | null;
 }
 
+export interface DotPlotLive extends LiveBase {
+  view: "dotPlot";
+  quantity: string;
+  series: string[];
+  /** Of each series. */
+  colors: string[];
+  /** Each series' value as it is to be read, or null where there is none. */
+  rows: { name: string; texts: (string | null)[] }[];
+  baseline: { name: string; text: string } | null;
+}
+
 export interface ExplorerLive extends LiveBase {
   view: "explorer";
   state: ExplorerState;
@@ -311,6 +322,7 @@ export type Live =
   | ExpertFlowLive
   | CoactivationLive
   | DomainSpecializationLive
+  | DotPlotLive
   | TrainingCurvesLive
   | ExpertAblationLive
   | AttentionHeadsLive

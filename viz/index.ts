@@ -14,6 +14,7 @@ export {
   type DomainSpecializationOptions,
   domainSpecialization,
 } from "./domainSpecialization.ts";
+export { type Comparison, type Dot, type DotPlotData, type DotPlotOptions, dotPlot } from "./dotPlot.ts";
 export {
   type AblationKind,
   type AblationResults,

@@ -14,6 +14,7 @@ import {
   attentionMap,
   coactivation,
   domainSpecialization,
+  dotPlot,
   expertAblation,
   expertFlow,
   expertLoad,
@@ -32,6 +33,7 @@ import {
   ACTIVATIONS,
   ATTENTION,
   attentionOf,
+  COMPARISON,
   HISTORY,
   LENS,
   largeTrace,
@@ -50,6 +52,7 @@ const VIEWS: Record<string, () => Figure> = {
   expertLoad: () => expertLoad(loadPerExpert(SMALL)),
   expertFlow: () => expertFlow(SMALL),
   trainingCurves: () => trainingCurves(HISTORY),
+  dotPlot: () => dotPlot(COMPARISON),
   expertAblation: () => expertAblation(ABLATION),
   attentionHeads: () => attentionHeads(ATTENTION),
   attentionArcs: () => attentionArcs(ATTENTION),
@@ -102,6 +105,16 @@ const LARGEST: Record<string, () => Figure> = {
   "domainSpecialization, 8 kinds by 128 experts": () => {
     const trace = largeTrace(800, 128, 8, 1);
     return domainSpecialization(trace, { labels: windowLabels(trace, 100), draws: 20 });
+  },
+  "dotPlot, 12 series of 20 rows": () => {
+    const dots = Array.from({ length: 12 }, (_, s) => ({
+      value: 10 + s,
+      low: 8 + s,
+      high: 12.3456 + s,
+      otherwise: "8-shot",
+    }));
+    const rows = Array.from({ length: 20 }, (_, r) => ({ name: `a benchmark of some kind, number ${r}`, dots }));
+    return dotPlot({ ...COMPARISON, series: dots.map((_, s) => `a model of some size, ${s}`), rows });
   },
   "trainingCurves, 4 panels of 40 layers": () => {
     const random = seeded(4);

@@ -11,6 +11,7 @@ import {
   attentionMap,
   coactivation,
   domainSpecialization,
+  dotPlot,
   expertAblation,
   expertFlow,
   expertLoad,
@@ -29,6 +30,7 @@ import {
   ABLATION,
   ACTIVATIONS,
   ATTENTION,
+  COMPARISON,
   HISTORY,
   LENS,
   largeTrace,
@@ -132,6 +134,12 @@ const FIGURES: Record<string, { figure: () => Figure; x: number; y: number; says
     x: 670,
     y: 150,
     says: "MaxVio, step 100 layer 0 0.25 layer 3 0.75 even load 0",
+  },
+  dotPlot: {
+    figure: () => dotPlot(COMPARISON),
+    x: 400,
+    y: 110,
+    says: "sums: accuracy, % ours 50 (40 to 60) theirs 70, 8-shot guess 25",
   },
   domainSpecialization: {
     figure: () => domainSpecialization(TWO_KINDS, { draws: 200 }),

@@ -1,4 +1,5 @@
 import type { AttentionTrace, ExpertActivations, RoutingTrace, TokenPiece } from "../../lib/trace/record.ts";
+import type { Comparison } from "../../viz/dotPlot.ts";
 import type { AblationResults } from "../../viz/expertAblation.ts";
 import type { LensResult } from "../../viz/logitLens.ts";
 import type { TokenRouting } from "../../viz/routerSteps.ts";
@@ -209,4 +210,22 @@ export const ROUTING: TokenRouting = {
   indices: [1, 3],
   weights: [2 / 3, 1 / 3],
   outputs: [3, 0, 0, 6],
+};
+
+export const COMPARISON: Comparison = {
+  title: "Two tests",
+  quantity: "accuracy, %",
+  note: "100 questions each",
+  series: ["ours", "theirs"],
+  rows: [
+    {
+      name: "sums",
+      dots: [
+        { value: 50, low: 40, high: 60 },
+        { value: 70, otherwise: "8-shot" },
+      ],
+    },
+    { name: "spelling <b>", dots: [{ value: 80 }, null] },
+  ],
+  baseline: { value: 25, name: "guess" },
 };

@@ -4,6 +4,7 @@ import { attentionHeads } from "./attentionHeads.ts";
 import { attentionMap } from "./attentionMap.ts";
 import { coactivation } from "./coactivation.ts";
 import { domainSpecialization } from "./domainSpecialization.ts";
+import { dotPlot } from "./dotPlot.ts";
 import { expertAblation } from "./expertAblation.ts";
 import { expertFlow } from "./expertFlow.ts";
 import { expertLoad } from "./expertLoad.ts";
@@ -28,6 +29,7 @@ const VIEWS: { [Name in Live["view"]]: (live: Extract<Live, { view: Name }>) => 
   expertFlow,
   coactivation,
   domainSpecialization,
+  dotPlot,
   trainingCurves,
   expertAblation,
   attentionHeads,
