@@ -2,7 +2,7 @@ import { writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { inspect } from "node:util";
 import { inTheme, THEMES, type Theme } from "./colors.ts";
-import { type FigureParts, figureHtml, pageHtml } from "./html.ts";
+import { type FigureParts, figureHtml, pageHtml, type ScriptSource } from "./html.ts";
 import { encodePng, reduceColors } from "./png.ts";
 
 /** Which ground a saved picture stands on. */
@@ -49,10 +49,11 @@ export class Figure<Data = unknown> {
   /**
    * The same picture for every front end: `text/html` (the picture as an image, its caption, its numbers as a table and
    * the script that makes it answer to pointer and keys), `image/png` and `text/plain`.
+   * @param source where the script comes from; the figure brings it along where absent
    */
-  bundle(): MimeBundle {
+  bundle(source: ScriptSource = "each"): MimeBundle {
     return {
-      "text/html": figureHtml(this.#parts),
+      "text/html": figureHtml(this.#parts, source),
       "image/png": Buffer.from(this.png()).toString("base64"),
       "text/plain": this.text,
     };

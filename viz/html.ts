@@ -1,5 +1,5 @@
 import type { Live } from "./contract.ts";
-import { LIVE_SCRIPT } from "./liveScript.ts";
+import { LIVE_HASH, LIVE_SCRIPT } from "./liveScript.ts";
 import { element, escapeText } from "./svg.ts";
 
 /** The numbers of a figure as a table. */
@@ -41,12 +41,39 @@ export interface FigureParts {
 /** Text below the picture, aligned with it. Each property is one that JupyterLab's sanitiser lets pass. */
 const TEXT_STYLE = "margin: 4px 16px; max-width: 760px; font-size: 13px; line-height: 1.5";
 
+/**
+ * Where a figure has its script from: `each` brings it along, `once` uses the one that stands elsewhere on the page (see
+ * `init`), `none` stays a picture.
+ */
+export type ScriptSource = "once" | "each" | "none";
+
+/** Milliseconds after which a figure without a script says what it waits for: a page may load for some time. */
+const PATIENCE = 3000;
+
+/** What a figure carries in place of the script: it wakes where that is on the page, now or later, and else says so. */
+const BOOT = [
+  `(()=>{const h="${LIVE_HASH}",w=globalThis.moescope?.[h];if(w)w();else setTimeout(()=>{`,
+  'for(const f of document.querySelectorAll(`figure.moescope[data-script="${h}"]`))',
+  'if(f.querySelector(":scope > img")&&!f.querySelector(":scope > .waiting")){const p=document.createElement("p");',
+  'p.className="waiting";p.textContent="This figure stays a picture until its script is here: run the cell that calls init().";',
+  `f.querySelector("img").after(p)}},${PATIENCE})})()`,
+].join("");
+
+/** The script of all figures that are made with `once`, as html that wakes every one of them on the page. */
+export function scriptHtml(): string {
+  return `<p>The script of the figures on this page stands here.</p><script>${LIVE_SCRIPT}</script>`;
+}
+
 /** The figure as html that survives a sanitiser: without scripts and styles, picture, caption and table stand. */
-export function figureHtml({ title, summary, caption, svg, table, live }: FigureParts): string {
+export function figureHtml(
+  { title, summary, caption, svg, table, live }: FigureParts,
+  source: ScriptSource = "each",
+): string {
   const json = JSON.stringify(live).replaceAll("<", "\\u003c");
+  const script = { once: BOOT, each: LIVE_SCRIPT, none: null }[source];
   return element(
     "figure",
-    { class: "moescope", style: "margin: 0px" },
+    { class: "moescope", style: "margin: 0px", "data-script": script === null ? null : LIVE_HASH },
     element("img", {
       src: `data:image/svg+xml;base64,${Buffer.from(svg).toString("base64")}`,
       alt: `${title}: ${summary}`,
@@ -54,8 +81,7 @@ export function figureHtml({ title, summary, caption, svg, table, live }: Figure
     }),
     element("figcaption", { style: TEXT_STYLE }, escapeText(caption)),
     element("details", { style: TEXT_STYLE }, element("summary", {}, "The numbers"), tableHtml(table)),
-    `<script type="application/json">${json}</script>`,
-    `<script>${LIVE_SCRIPT}</script>`,
+    script === null ? "" : `<script type="application/json">${json}</script><script>${script}</script>`,
   );
 }
 

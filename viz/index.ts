@@ -8,7 +8,7 @@ export {
 export { type AttentionMapData, type AttentionMapOptions, attentionMap } from "./attentionMap.ts";
 export { type CoactivationData, type CoactivationOptions, coactivation, type PairCounts } from "./coactivation.ts";
 export type { ExplorerState } from "./contract.ts";
-export { liveText, show } from "./display.ts";
+export { type InitOptions, init, liveText, show } from "./display.ts";
 export {
   type DomainSpecializationData,
   type DomainSpecializationOptions,
@@ -26,6 +26,7 @@ export { type ExpertFlowData, type ExpertFlowOptions, expertFlow } from "./exper
 export { type ExpertLoadData, type ExpertLoadOptions, expertLoad } from "./expertLoad.ts";
 export { type ExplorerData, type ExplorerOptions, explorer } from "./explorer.ts";
 export { Figure, type MimeBundle, type SaveOptions } from "./figure.ts";
+export type { ScriptSource } from "./html.ts";
 export { type LensResult, type LogitLensData, type LogitLensOptions, logitLens } from "./logitLens.ts";
 export {
   type ResidualNorms,

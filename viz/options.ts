@@ -1,4 +1,4 @@
-import { shown } from "../lib/errors.ts";
+import { listed, shown } from "../lib/errors.ts";
 import { count } from "./format.ts";
 
 /**
@@ -49,6 +49,23 @@ export function maybeFlag(where: string, what: string, value: unknown): boolean 
   if (value === undefined) return false;
   if (typeof value !== "boolean") throw new RangeError(`${where}: ${what} must be true or false, got ${shown(value)}`);
   return value;
+}
+
+/**
+ * One of some words, or the default where the option is absent.
+ * @throws RangeError naming the option, the words and the value given
+ */
+export function maybeOneOf<Word extends string>(
+  where: string,
+  what: string,
+  value: unknown,
+  words: readonly Word[],
+  otherwise: Word,
+): Word {
+  if (value === undefined) return otherwise;
+  if (!words.includes(value as Word))
+    throw new RangeError(`${where}: ${what} must be one of ${listed(words)}, got ${shown(value)}`);
+  return value as Word;
 }
 
 /** Part of a text, in token positions: `end` is the first token that is left out. */

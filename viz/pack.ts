@@ -39,10 +39,10 @@ function quantized(values: ArrayLike<number>, type: "q1" | "q2", nan: number): P
     if (value > high) high = value;
   }
   if (low > high) low = high = 0;
-  const step = (high - low) / (nan - 1) || 1;
+  const step = (high - low) / (nan - 1);
   const codes = type === "q1" ? new Uint8Array(values.length) : new Uint16Array(values.length);
   for (let i = 0; i < values.length; i++)
-    codes[i] = Number.isNaN(values[i]) ? nan : Math.round((values[i]! - low) / step);
+    codes[i] = Number.isNaN(values[i]) ? nan : step > 0 ? Math.round((values[i]! - low) / step) : 0;
   return { type, low, step, length: values.length, data: base64(codes) };
 }
 

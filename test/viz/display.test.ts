@@ -1,6 +1,7 @@
 import { createRequire } from "node:module";
 import { afterEach, describe, expect, test, vi } from "vitest";
-import { liveText, show } from "../../viz/display.ts";
+import { init, liveText, show } from "../../viz/display.ts";
+import { scriptHtml } from "../../viz/html.ts";
 import { routingGrid } from "../../viz/routingGrid.ts";
 import { SMALL } from "./samples.ts";
 
@@ -74,5 +75,31 @@ describe("liveText", () => {
     ]);
     expect(new Set(sent.map(({ id }) => id)).size).toBe(1);
     jupyter.lastWriteDisplayData = null;
+  });
+});
+
+describe("init", () => {
+  const jupyter = require("tslab/dist/jupyter") as TslabJupyter;
+  afterEach(() => {
+    jupyter.lastWriteDisplayData = null;
+    init({ bundle: "each" });
+  });
+
+  test("sends the script once, and figures without it from then on", () => {
+    const send = vi.fn();
+    jupyter.lastWriteDisplayData = send;
+    const figure = routingGrid(SMALL);
+    init();
+    show(figure);
+    init({ bundle: "none" });
+    show(figure);
+    const sent = send.mock.calls.map(([{ data }]) => (data as Record<string, string>)["text/html"]);
+    expect(sent).toEqual([scriptHtml(), figure.bundle("once")["text/html"], figure.bundle("none")["text/html"]]);
+  });
+
+  test("refuses a source that does not exist", () => {
+    expect(() => init({ bundle: "twice" as "once" })).toThrow(
+      'init: bundle must be one of once, each, none, got "twice"',
+    );
   });
 });

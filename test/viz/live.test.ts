@@ -239,7 +239,22 @@ describe("pointing", () => {
   test("at a token shows the whole row of its attention", async () => {
     const { page } = await open(htmlOf(attentionMap(ATTENTION, { head: 1 })));
     await point(page, 60, 155);
-    expect(await tip(page)).toBe("2 “␣x” looks at 0 “<s>” 0.500 2 “␣x” 0.375 1 “東京” 0.125 spread evenly 0.333");
+    expect(await tip(page)).toBe(
+      "2 “␣x” looks at 0 “<s>” 0.500 2 “␣x” 0.375 1 “東京” 0.125 spread evenly 0.333 rounded to ±6.7e−6; figure.data is exact",
+    );
+  });
+
+  test("says how far numbers are rounded, by the coarsest of the figure, and nothing where all are exact", async () => {
+    // The overview's weights come in 254 steps; loads are counts.
+    const packed = await open(htmlOf(routingGrid(largeTrace(2000, 16, 4, 2))));
+    await point(packed.page, 100, 115);
+    const weights = largeTrace(2000, 16, 4, 2).expertWeights!;
+    const [least, most] = [Math.min(...weights), Math.max(...weights)];
+    const [, told] = /rounded to ±([\d.]+); figure.data is exact$/.exec((await tip(packed.page))!)!;
+    expect(Number(told)).toBeCloseTo((most - least) / 508, 5);
+    const exact = await open(htmlOf(expertLoad(loadPerExpert(SMALL))));
+    await point(exact.page, 70, 160);
+    expect(await tip(exact.page)).not.toContain("rounded");
   });
 
   test("above the diagonal says that there is nothing", async () => {
@@ -251,7 +266,7 @@ describe("pointing", () => {
   test("at a token that was not computed says so", async () => {
     const { page } = await open(htmlOf(textActivations(ACTIVATIONS)));
     await point(page, 25, 99);
-    expect(await tip(page)).toBe("0 “Two” not computed not routed to expert 7");
+    expect(await tip(page)).toMatch(/^0 “Two” not computed not routed to expert 7/);
   });
 
   test("at a bar outlines the same expert in every layer", async () => {
@@ -543,7 +558,7 @@ describe("a saved page", () => {
     await page.goto(`file://${path}`);
     expect(await page.locator("figure svg image").count()).toBe(1);
     await point(page, 300, 300);
-    expect(await tip(page)).toMatch(/entropy [\d.]+ of 4.16 nats$/);
+    expect(await tip(page)).toMatch(/entropy [\d.]+ of 4.16 nats rounded/);
     expect(faults.filter((fault) => !fault.startsWith("request: file:"))).toEqual([]);
   });
 });

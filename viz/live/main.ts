@@ -40,11 +40,25 @@ const VIEWS: { [Name in Live["view"]]: (live: Extract<Live, { view: Name }>) => 
   explorer,
 };
 
+/** The first digits of this script's own hash, put in when it is bundled. */
+declare const SCRIPT_HASH: string;
+
+/** Where scripts of figures find each other on a page: by hash, what wakes every figure that one of them can wake. */
+const scripts = ((globalThis as { moescope?: Record<string, () => void> }).moescope ??= {});
+
+/** The largest error that packing gave to a number of a figure. */
+function errorOf(value: unknown): number {
+  if (typeof value !== "object" || value === null) return 0;
+  if ("step" in value && "type" in value && String(value.type).startsWith("q")) return Number(value.step) / 2;
+  return Math.max(0, ...Object.values(value).map(errorOf));
+}
+
 /** Brings a figure's picture to life. The picture goes only when its successor stands. */
 function wake(figure: HTMLElement): void {
-  const picture = figure.querySelector("img");
+  const picture = figure.querySelector<HTMLImageElement>(":scope > img");
   const data = figure.querySelector('script[type="application/json"]')?.textContent;
-  if (picture === null || data === null || data === undefined) return;
+  if (picture === null || data === null || data === undefined || figure.dataset["state"] === "failed") return;
+  figure.querySelector(":scope > .waiting")?.remove();
   const host = document.createElement("div");
   try {
     const live = JSON.parse(data) as Live;
@@ -53,16 +67,20 @@ function wake(figure: HTMLElement): void {
     const svg = document.importNode(parsed.documentElement, true) as unknown as SVGSVGElement;
     picture.after(host);
     const viewOf = VIEWS[live.view] as (live: Live) => View;
-    stage(host, svg, live.blocks, viewOf(live));
+    stage(host, svg, live.blocks, viewOf(live), errorOf(live));
     picture.remove();
   } catch (error) {
     host.remove();
+    figure.dataset["state"] = "failed";
     const note = document.createElement("p");
     note.textContent = `This figure stays a picture: ${String(error)}`;
     picture.after(note);
   }
 }
 
-// Where the page hides which script runs, every figure that still holds a picture is woken.
-const own = document.currentScript?.closest<HTMLElement>("figure.moescope");
-for (const figure of own ? [own] : document.querySelectorAll<HTMLElement>("figure.moescope")) wake(figure);
+// A figure that brings no script of its own calls this, and so does one that comes when the script is already here.
+scripts[SCRIPT_HASH] ??= () => {
+  for (const figure of document.querySelectorAll<HTMLElement>(`figure.moescope[data-script="${SCRIPT_HASH}"]`))
+    wake(figure);
+};
+scripts[SCRIPT_HASH]();

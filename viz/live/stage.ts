@@ -50,6 +50,7 @@ svg:focus-visible{outline:2px solid var(--accent);outline-offset:2px}
 .tip td+td{padding:0;text-align:right;font-variant-numeric:tabular-nums;color:var(--ink)}
 .tip tr.strong td{color:var(--accent);font-weight:bold}
 .tip i{display:inline-block;width:9px;height:9px;margin-right:6px;border-radius:2px}
+.tip .rounded{margin-top:3px;color:var(--muted);font-size:10px}
 .hint{margin:2px 0 0 16px;color:var(--muted);font-size:11px}
 .control{margin:0 0 4px 16px;display:flex;gap:8px;align-items:center;flex-wrap:wrap}
 .control input,.control select,.control button{font:inherit;color:inherit;background:var(--paper);
@@ -62,8 +63,14 @@ svg:focus-visible{outline:2px solid var(--accent);outline-offset:2px}
 
 const HINT = "Point at a cell, click to keep it, click again or press Escape to let go. Arrow keys move, Enter keeps.";
 
-/** Puts a picture on a stage of its own, where styles and ids cannot meet those of the page, and makes it answer. */
-export function stage(host: HTMLElement, svg: SVGSVGElement, blocks: readonly Block[], view: View): void {
+/** Puts a picture on a stage of its own, where styles and ids cannot meet those of the page, and makes it answer. @param error see {@link fillTip} */
+export function stage(
+  host: HTMLElement,
+  svg: SVGSVGElement,
+  blocks: readonly Block[],
+  view: View,
+  error: number,
+): void {
   const root = host.attachShadow({ mode: "open" });
   // JupyterLab would take keys for commands of the notebook.
   host.setAttribute("data-lm-suppress-shortcuts", "true");
@@ -96,7 +103,7 @@ export function stage(host: HTMLElement, svg: SVGSVGElement, blocks: readonly Bl
     if (cell === null) return;
     const at = cellBox(blocks, cell);
     for (const shape of [...shapes, { d: rectPath(...at), stroke: "var(--accent)" }]) overlay.append(drawn(shape));
-    fillTip(tip, view.read(cell), pinned);
+    fillTip(tip, view.read(cell), pinned, error);
     const beside = cell.mark === undefined ? at : ([at[0] + cell.at!.x, at[1] + cell.at!.y, 4, 4] as const);
     placeTip(tip, host.parentElement ?? host, box, svg, beside);
   };

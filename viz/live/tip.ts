@@ -1,3 +1,4 @@
+import { real } from "../format.ts";
 import { make } from "./make.ts";
 
 /** What is said about a cell. */
@@ -14,8 +15,11 @@ export interface Line {
   strong?: boolean;
 }
 
-/** Writes a reading into the tooltip, as text only: tokens are not to be trusted. */
-export function fillTip(tip: HTMLElement, { head, lines }: Reading, pinned: boolean): void {
+/**
+ * Writes a reading into the tooltip, as text only: tokens are not to be trusted.
+ * @param error largest error of a number that came packed; 0 where all are exact
+ */
+export function fillTip(tip: HTMLElement, { head, lines }: Reading, pinned: boolean, error: number): void {
   const table = make("table", "");
   for (const line of lines) {
     const row = table.insertRow();
@@ -30,6 +34,8 @@ export function fillTip(tip: HTMLElement, { head, lines }: Reading, pinned: bool
     row.insertCell().textContent = line.value;
   }
   tip.replaceChildren(make("b", "", pinned ? `${head} (kept)` : head), table);
+  if (error > 0 && lines.length > 0)
+    tip.append(make("div", "rounded", `rounded to ±${real(error)}; figure.data is exact`));
 }
 
 /**
