@@ -1,6 +1,6 @@
 /**
  * Makes the reference model from nothing, and measures it: `npm run reference [-- STEP...]`, every step in this order unless
- * some are named.
+ * some are named. With `--short FOLDER` the same steps make a tiny model of text that needs no download, in that folder.
  *
  *   corpus      downloads the pinned packages and writes .cache/corpus
  *   tokenizer   trains the tokenizer on it
@@ -11,7 +11,8 @@
  */
 import { spawnSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
+import { parseArgs } from "node:util";
 import { useBackend } from "../lib/backend.ts";
 import { loadModel, loadTokenizer, readJson } from "../lib/checkpoint/folder.ts";
 import { readTexts, tokensOf } from "../lib/cli/corpus.ts";
@@ -19,15 +20,19 @@ import type { TrainingRun } from "../lib/train/run.ts";
 import { outsideReferences } from "./reference/outside.ts";
 import { heldOutRouting } from "./reference/routing.ts";
 import { sampleContinuations } from "./reference/samples.ts";
+import { writeShortCorpus } from "./reference/shortCorpus.ts";
 
 const ROOT = join(import.meta.dirname, "..");
-const CORPUS = join(ROOT, ".cache/corpus");
-const MODEL = join(ROOT, "models/reference");
+const { values, positionals: wanted } = parseArgs({ options: { short: { type: "string" } }, allowPositionals: true });
+const short = values.short === undefined ? null : resolve(values.short);
+const CORPUS = short === null ? join(ROOT, ".cache/corpus") : join(short, "corpus");
+const MODEL = short === null ? join(ROOT, "models/reference") : join(short, "model");
+const RUN = short === null ? join(MODEL, "run.json") : join(short, "run.json");
 
 const STEPS: Record<string, () => void | Promise<void>> = {
-  corpus: () => command("scripts/corpus.ts"),
-  tokenizer: () => command("scripts/tokenizer.ts"),
-  model: () => command("lib/cli/main.ts", "train", "models/reference/run.json"),
+  corpus: () => (short === null ? command("scripts/corpus.ts") : writeShortCorpus(short, ROOT)),
+  tokenizer: () => command("scripts/tokenizer.ts", short === null ? "4096" : "512", CORPUS),
+  model: () => command("lib/cli/main.ts", "train", RUN),
   references: async () => {
     const train = await readTexts(join(CORPUS, "train"));
     const tokenizer = await loadTokenizer(CORPUS);
@@ -41,7 +46,7 @@ const STEPS: Record<string, () => void | Promise<void>> = {
       console.log(kind.padEnd(12), [xz, byteNgram, tokenNgram].map((bits) => bits.toFixed(3)).join("  "));
   },
   routing: async () => {
-    const { model, tokenizer, heldOut, pos } = await shipped();
+    const { model, tokenizer, heldOut, pos } = await made();
     const tokens = new Map([...heldOut].map(([kind, documents]) => [kind, tokensOf(documents, tokenizer)]));
     const routing = heldOutRouting(model, tokens, pos, (kind) => console.log(kind));
     write("specialization.json", routing);
@@ -53,13 +58,12 @@ const STEPS: Record<string, () => void | Promise<void>> = {
     model.dispose();
   },
   samples: async () => {
-    const { model, tokenizer, heldOut } = await shipped();
+    const { model, tokenizer, heldOut } = await made();
     write("samples.json", await sampleContinuations(model, tokenizer, heldOut));
     model.dispose();
   },
 };
 
-const wanted = process.argv.slice(2);
 const strangers = wanted.filter((step) => !(step in STEPS));
 if (strangers.length > 0)
   throw new RangeError(`reference: steps must be of ${Object.keys(STEPS).join(", ")}, got ${strangers.join(", ")}`);
@@ -70,14 +74,21 @@ for (const [step, run] of Object.entries(STEPS)) {
 }
 
 /** Runs a script of this repository; where it fails, so does this one. */
-function command(...args: string[]): void {
-  const { status } = spawnSync(process.execPath, ["--import", "tsx", ...args], { cwd: ROOT, stdio: "inherit" });
+function command(script: string, ...args: string[]): void {
+  const { status } = spawnSync(
+    process.execPath,
+    ["--import", import.meta.resolve("tsx"), join(ROOT, script), ...args],
+    {
+      cwd: short ?? ROOT,
+      stdio: "inherit",
+    },
+  );
   if (status !== 0) process.exit(status ?? 1);
 }
 
-async function shipped() {
+async function made() {
   await useBackend();
-  const run = (await readJson(join(MODEL, "run.json"))) as Pick<TrainingRun, "pos">;
+  const run = (await readJson(RUN)) as Pick<TrainingRun, "pos">;
   return {
     model: await loadModel(MODEL),
     tokenizer: await loadTokenizer(MODEL),

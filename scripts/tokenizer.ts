@@ -1,14 +1,15 @@
 /**
- * Trains the tokenizer on the corpus: `npx tsx scripts/tokenizer.ts [pieces]` (4096 unless told). Reads
- * `.cache/corpus/train`, writes `.cache/corpus/tokenizer.json`, and reports bytes per token on held-out text.
+ * Trains the tokenizer on a corpus: `npx tsx scripts/tokenizer.ts [pieces [folder]]` (4096 and `.cache/corpus` unless told).
+ * Reads `train` in the folder, writes `tokenizer.json` there, and reports bytes per token on held-out text.
  */
-import { readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fromTokenizerJson } from "../lib/tokenizer/huggingFace.ts";
 import { trainBpe } from "../lib/train/bpe.ts";
 import { type Document, KINDS } from "./corpus/document.ts";
 
-const CORPUS = join(import.meta.dirname, "../.cache/corpus");
+const CORPUS = process.argv[3] ?? join(import.meta.dirname, "../.cache/corpus");
+const kinds = KINDS.filter((kind) => existsSync(join(CORPUS, "train", `${kind}.jsonl`)));
 
 function texts(part: "train" | "heldout", kind: string): string[] {
   const lines = readFileSync(join(CORPUS, part, `${kind}.jsonl`), "utf8")
@@ -19,7 +20,7 @@ function texts(part: "train" | "heldout", kind: string): string[] {
 
 const started = performance.now();
 const json = trainBpe(
-  KINDS.flatMap((kind) => texts("train", kind)),
+  kinds.flatMap((kind) => texts("train", kind)),
   {
     vocabSize: Number(process.argv[2] ?? 4096),
     onProgress: (merges, of) => process.stderr.write(`\r${merges} of ${of} merges`),
@@ -31,7 +32,7 @@ console.log(
 );
 
 const tokenizer = fromTokenizerJson(json);
-for (const kind of KINDS) {
+for (const kind of kinds) {
   const held = texts("heldout", kind);
   const tokens = held.reduce((total, text) => total + tokenizer.encode(text).length, 0);
   const bytes = held.reduce((total, text) => total + Buffer.byteLength(text), 0);
