@@ -26,13 +26,17 @@ export interface MoeConfig {
   loadBalanceWeight: number;
 }
 
-/** The dense MLP of a block: one gated linear unit that every token goes through. */
+/** The dense MLP of a block, which every token goes through: a gated linear unit, or without a gate. */
 export interface DenseConfig {
   kind: "dense";
   /** Hidden width. */
   dFf: number;
-  /** What the gate projection goes through. */
+  /** What the gate projection goes through; without a gate, the up projection. */
   activation: Activation;
+  /** There is no gate: down(activation(up(x))). */
+  ungated?: boolean;
+  /** Every projection has a bias. */
+  bias?: boolean;
 }
 
 export type MlpConfig = MoeConfig | DenseConfig;
@@ -53,12 +57,18 @@ export interface ModelConfig {
   nCtx: number;
   norm: "layerNorm" | "rmsNorm";
   normEps: number;
-  ropeBase: number;
+  /** Base of RoPE; null: queries and keys are not rotated. */
+  ropeBase: number | null;
   /** Queries, keys and values are clamped to ±this before they are split and rotated; null: no clamp. */
   clipQkv: number | null;
   mlp: MlpConfig;
   /** In a model with experts, the blocks that have none, by their numbers, rising, and what they have instead. */
   denseBlocks?: { layers: readonly number[]; mlp: DenseConfig };
+  /** A learned vector for each position is added to the embedding. */
+  learnedPositions?: boolean;
+  /** Biases of the projections to queries, keys and values and of the one back; and of the norms (LayerNorm alone). */
+  attentionBias?: boolean;
+  normBias?: boolean;
   /** What scores are multiplied by. Absent: 1/sqrt(dHead). */
   attentionScale?: number;
   /** Scores are bent to within ±this: cap · tanh(score / cap), before the mask. */
@@ -112,10 +122,12 @@ export function checkConfig(config: ModelConfig): ModelConfig {
   for (const field of SIZES) checkCount(field, config[field]);
   if (config.nHeads % config.nKvHeads !== 0)
     throw new ConfigError(`config: nHeads must be a multiple of nKvHeads (${config.nKvHeads}), got ${config.nHeads}`);
-  if (config.dHead % 2 !== 0)
+  if (config.dHead % 2 !== 0 && config.ropeBase !== null)
     throw new ConfigError(`config: dHead must be even, since RoPE turns pairs, got ${config.dHead}`);
   checkPositive("normEps", config.normEps);
-  checkPositive("ropeBase", config.ropeBase);
+  if (config.ropeBase !== null) checkPositive("ropeBase", config.ropeBase);
+  if (config.normBias === true && config.norm === "rmsNorm")
+    throw new ConfigError("config: normBias must be of a layerNorm, got an rmsNorm");
   for (const field of OPTIONAL_FACTORS) if (config[field] !== undefined) checkPositive(field, config[field]);
   if (config.clipQkv !== null) checkPositive("clipQkv", config.clipQkv);
   checkCount("mlp.dFf", config.mlp.dFf);

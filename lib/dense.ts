@@ -1,5 +1,6 @@
 import * as tf from "@tensorflow/tfjs";
 import type { Activation } from "./config.ts";
+import { activate } from "./ops/activate.ts";
 import { gatedLinear } from "./ops/gatedLinear.ts";
 import { product } from "./ops/product.ts";
 import type { BlockTaps } from "./taps.ts";
@@ -8,30 +9,44 @@ import type { BlockTaps } from "./taps.ts";
 export interface DenseWeights {
   kind: "dense";
   activation: Activation;
+  /** [d_model, d_ff]; null: there is no gate */
+  gate: Projection | null;
   /** [d_model, d_ff] */
-  gate: tf.Tensor2D;
-  /** [d_model, d_ff] */
-  up: tf.Tensor2D;
+  up: Projection;
   /** [d_ff, d_model] */
-  down: tf.Tensor2D;
+  down: Projection;
+}
+
+/** A linear map, x·W + b. */
+export interface Projection {
+  /** [in, out] */
+  w: tf.Tensor2D;
+  /** [out]; null: none */
+  b: tf.Tensor1D | null;
 }
 
 /**
- * A dense MLP: one gated linear unit for every token.
+ * A dense MLP, the same for every token: down(activation(gate(x)) ⊙ up(x)), or without a gate down(activation(up(x))).
  * @param x [rows, d_model]
  * @returns [rows, d_model]
  */
-export function dense(x: tf.Tensor2D, weights: DenseWeights, taps: Pick<BlockTaps, "tap">): tf.Tensor2D {
+export function dense(
+  x: tf.Tensor2D,
+  { activation, gate, up, down }: DenseWeights,
+  taps: Pick<BlockTaps, "tap">,
+): tf.Tensor2D {
   return tf.tidy(() => {
-    const pre = taps.tap(
-      "mlp.hook_pre",
-      product(x, () => weights.gate),
-    ); // [rows, d_ff]
-    const linear = taps.tap(
-      "mlp.hook_pre_linear",
-      product(x, () => weights.up),
-    );
-    const post = taps.tap("mlp.hook_post", gatedLinear(pre, linear, weights.activation));
-    return product(post, () => weights.down); // [rows, d_model]
+    const pre = taps.tap("mlp.hook_pre", project(x, gate ?? up)); // [rows, d_ff]
+    const neurons =
+      gate === null
+        ? (activate(pre, activation) as tf.Tensor2D)
+        : gatedLinear(pre, taps.tap("mlp.hook_pre_linear", project(x, up)), activation);
+    return project(taps.tap("mlp.hook_post", neurons), down); // [rows, d_model]
   });
+}
+
+function project(x: tf.Tensor2D, projection: Projection): tf.Tensor2D {
+  const { b } = projection;
+  const out = product(x, () => projection.w);
+  return b === null ? out : out.add<tf.Tensor2D>(b);
 }

@@ -9,7 +9,7 @@ import { rmsNorm } from "./ops/rmsNorm.ts";
 import { type RopeTables, rope, ropeTables } from "./ops/rope.ts";
 import { BlockTaps, Taps } from "./taps.ts";
 import { checkTokens, type Tokens } from "./tokens.ts";
-import type { BlockWeights, Weights } from "./weights.ts";
+import type { BlockWeights, NormWeights, Weights } from "./weights.ts";
 
 /** Keys and values of the tokens before this run, one entry a layer. */
 export interface KvCache {
@@ -19,8 +19,9 @@ export interface KvCache {
 
 /** What depends only on where the tokens of a run stand, made once for all blocks. */
 interface Positions {
-  query: RopeTables;
-  key: RopeTables;
+  /** Null: queries and keys are not rotated. */
+  query: RopeTables | null;
+  key: RopeTables | null;
   mask: tf.Tensor2D | null;
 }
 
@@ -42,9 +43,16 @@ export interface Run {
 export function residual(ids: tf.Tensor1D, weights: Weights, run: Run, nBlocks: number): tf.Tensor2D {
   const { config, pos, taps } = run;
   const x = taps.tap("hook_embed", scaled(weights.embed(ids), config.embeddingScale)); // [batch*pos, d_model]
-  const out = blocks(x, weights, run, 0, nBlocks);
+  const out = blocks(atPositions(x, weights.positions, run), weights, run, 0, nBlocks);
   if (run.kvCache !== undefined) run.kvCache.length += pos;
   return out;
+}
+
+/** Adds the learned vector of each position, where the model has them. [batch*pos, d_model] → [batch*pos, d_model] */
+function atPositions(x: tf.Tensor2D, learned: tf.Tensor2D | null, { batch, pos, kvCache, taps }: Run): tf.Tensor2D {
+  if (learned === null) return x;
+  const own = learned.slice([kvCache?.length ?? 0, 0], [pos, -1]);
+  return x.add(taps.tap("hook_pos_embed", tf.tile(own, [batch, 1])));
 }
 
 /**
@@ -55,7 +63,8 @@ export function residual(ids: tf.Tensor1D, weights: Weights, run: Run, nBlocks: 
 export function blocks(x: tf.Tensor2D, weights: Weights, run: Run, from: number, to: number): tf.Tensor2D {
   const { config, pos, taps } = run;
   const past = run.kvCache?.length ?? 0;
-  const tables = (heads: number): RopeTables => ropeTables(past, pos, heads, config.dHead, config.ropeBase);
+  const tables = (heads: number): RopeTables | null =>
+    config.ropeBase === null ? null : ropeTables(past, pos, heads, config.dHead, config.ropeBase);
   const positions = { query: tables(config.nHeads), key: tables(config.nKvHeads), mask: causalMask(pos, past) };
   let out = x;
   for (let l = from; l < to; l++) out = block(out, weights.blocks[l]!, run, new BlockTaps(taps, l), positions);
@@ -128,16 +137,16 @@ function block(
 
 function norm(
   x: tf.Tensor2D,
-  gain: tf.Tensor1D,
+  { w, b }: NormWeights,
   { norm: kind, normEps }: ModelConfig,
   tapScale: ((scale: tf.Tensor2D) => tf.Tensor2D) | null,
 ): tf.Tensor2D {
-  return kind === "layerNorm" ? layerNorm(x, gain, normEps, tapScale) : rmsNorm(x, gain, normEps, tapScale);
+  return kind === "layerNorm" ? layerNorm(x, w, normEps, tapScale, b) : rmsNorm(x, w, normEps, tapScale);
 }
 
 /** A sublayer's output as it is added to the residual stream: normalised and scaled where the model does so. */
 function asAdded(out: tf.Tensor2D, postNorm: tf.Tensor1D | null, config: ModelConfig): tf.Tensor2D {
-  return scaled(postNorm === null ? out : norm(out, postNorm, config, null), config.residualScale);
+  return scaled(postNorm === null ? out : norm(out, { w: postNorm, b: null }, config, null), config.residualScale);
 }
 
 function scaled(x: tf.Tensor2D, factor: number | undefined): tf.Tensor2D {
@@ -154,7 +163,11 @@ function attend(
 ): tf.Tensor2D {
   return tf.tidy(() => {
     const { nHeads, nKvHeads, dHead, clipQkv } = config;
-    const qkv = product(x, () => weights.wQkv).reshape<tf.Tensor4D>([batch, pos, nHeads + 2 * nKvHeads, dHead]);
+    const projected = withBias(
+      product(x, () => weights.wQkv),
+      weights.bQkv,
+    );
+    const qkv = projected.reshape<tf.Tensor4D>([batch, pos, nHeads + 2 * nKvHeads, dHead]);
     const normed = normHeads(qkv, weights.qNorm, weights.kNorm, config);
     const clipped = clipQkv === null ? normed : normed.clipByValue(-clipQkv, clipQkv);
     const [q, k, v] = tf.split<tf.Tensor4D>(clipped, [nHeads, nKvHeads, nKvHeads], 2) as [
@@ -165,8 +178,8 @@ function attend(
     const query = taps.tap("attn.hook_q", q);
     const key = taps.tap("attn.hook_k", k);
     const value = taps.tap("attn.hook_v", v);
-    const rotQ = taps.tap("attn.hook_rot_q", rope(query, positions.query));
-    const rotK = taps.tap("attn.hook_rot_k", rope(key, positions.key));
+    const rotQ = positions.query === null ? query : taps.tap("attn.hook_rot_q", rope(query, positions.query));
+    const rotK = positions.key === null ? key : taps.tap("attn.hook_rot_k", rope(key, positions.key));
     const keyValues = remember(kvCache, taps.layer, {
       keys: rotK.transpose([0, 2, 1, 3]), // [batch, n_kv_heads, pos, d_head]
       values: value.transpose([0, 2, 1, 3]),
@@ -178,8 +191,15 @@ function attend(
       pattern: (pattern) => taps.tap("attn.hook_pattern", pattern),
     });
     const heads = taps.tap("attn.hook_z", z).reshape<tf.Tensor2D>([batch * pos, nHeads * dHead]);
-    return product(heads, () => weights.wO);
+    return withBias(
+      product(heads, () => weights.wO),
+      weights.bO,
+    );
   });
+}
+
+function withBias(x: tf.Tensor2D, bias: tf.Tensor1D | null): tf.Tensor2D {
+  return bias === null ? x : x.add<tf.Tensor2D>(bias);
 }
 
 /**

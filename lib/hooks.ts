@@ -10,6 +10,24 @@ const NEEDS = {
     blocks: "blocks with experts",
     reason: "dense blocks have no router and no experts",
   },
+  gate: {
+    isMet: (config: ModelConfig, layer: number): boolean => {
+      const mlp = mlpOf(config, layer);
+      return mlp.kind === "dense" && mlp.ungated !== true;
+    },
+    blocks: "dense blocks with a gate",
+    reason: "without one there is only mlp.hook_pre; the neurons of experts are at mlp.experts.{e}",
+  },
+  rotation: {
+    isMet: ({ ropeBase }: ModelConfig): boolean => ropeBase !== null,
+    blocks: "blocks that rotate queries and keys",
+    reason: "attention reads attn.hook_q and attn.hook_k as they are",
+  },
+  learnedPositions: {
+    isMet: ({ learnedPositions }: ModelConfig): boolean => learnedPositions === true,
+    blocks: "models with a learned vector for each position",
+    reason: "queries and keys are rotated instead",
+  },
   dense: {
     isMet: (config: ModelConfig, layer: number): boolean => mlpOf(config, layer).kind === "dense",
     blocks: "dense blocks",
@@ -38,22 +56,30 @@ const NEURONS: Shape = ["batch", "pos", "d_ff"];
 const real = (shape: Shape, meaning: string): HookSpec => ({ shape, dtype: "float32", meaning });
 const routed = (shape: Shape, meaning: string): HookSpec => ({ ...real(shape, meaning), needs: "experts" });
 const routedWhole = (shape: Shape, meaning: string): HookSpec => ({ ...routed(shape, meaning), dtype: "int32" });
-const dense = (meaning: string): HookSpec => ({ ...real(NEURONS, `dense block: ${meaning}`), needs: "dense" });
+const dense = (meaning: string, needs: "dense" | "gate" = "dense"): HookSpec => ({
+  ...real(NEURONS, `dense block: ${meaning}`),
+  needs,
+});
+const rotated = (shape: Shape, meaning: string): HookSpec => ({ ...real(shape, meaning), needs: "rotation" });
 
 /** Every hook of a model, in the order in which it fires: name pattern, shape, type and meaning. */
 export const HOOKS = {
   hook_embed: real(RESIDUAL, "token embeddings, scaled where the model scales them"),
+  hook_pos_embed: { ...real(RESIDUAL, "learned vector of each position"), needs: "learnedPositions" },
   "blocks.{l}.hook_resid_pre": real(RESIDUAL, "residual stream that enters the block"),
   "blocks.{l}.ln1.hook_scale": real(
     ["batch", "pos", 1],
     "what the first norm divides by: sqrt(variance + eps), or root mean square",
   ),
   "blocks.{l}.ln1.hook_normalized": real(RESIDUAL, "first norm's output, gain included: what attention reads"),
-  "blocks.{l}.attn.hook_q": real(QUERY, "queries, normalised or clamped where the model does so, before RoPE"),
+  "blocks.{l}.attn.hook_q": real(
+    QUERY,
+    "queries, bias included, normalised or clamped where the model does so, before RoPE",
+  ),
   "blocks.{l}.attn.hook_k": real(KEY, "keys, likewise"),
   "blocks.{l}.attn.hook_v": real(KEY, "values, clamped where the model clamps"),
-  "blocks.{l}.attn.hook_rot_q": real(QUERY, "queries after RoPE"),
-  "blocks.{l}.attn.hook_rot_k": real(KEY, "keys after RoPE"),
+  "blocks.{l}.attn.hook_rot_q": rotated(QUERY, "queries after RoPE"),
+  "blocks.{l}.attn.hook_rot_k": rotated(KEY, "keys after RoPE"),
   "blocks.{l}.attn.hook_attn_scores": real(PATTERN, "scaled scores before the softmax; −Infinity where masked"),
   "blocks.{l}.attn.hook_pattern": real(PATTERN, "attention probabilities; each row sums to 1"),
   "blocks.{l}.attn.hook_z": real(QUERY, "pattern times values, per head, before the output projection"),
@@ -79,9 +105,9 @@ export const HOOKS = {
     ["batch", "pos", "top_k", "d_model"],
     "each chosen expert's output before weighting",
   ),
-  "blocks.{l}.mlp.hook_pre": dense("gate projection before its activation"),
-  "blocks.{l}.mlp.hook_pre_linear": dense("up (linear) projection"),
-  "blocks.{l}.mlp.hook_post": dense("activated gate times up: the neurons"),
+  "blocks.{l}.mlp.hook_pre": dense("gate projection (without a gate: up) before its activation"),
+  "blocks.{l}.mlp.hook_pre_linear": dense("up (linear) projection", "gate"),
+  "blocks.{l}.mlp.hook_post": dense("activated gate times up (without a gate: activated up): the neurons"),
   "blocks.{l}.hook_mlp_out": real(RESIDUAL, "what the MLP adds to the residual stream"),
   "blocks.{l}.hook_resid_post": real(RESIDUAL, "residual stream that leaves the block"),
   "ln_final.hook_scale": real(["batch", "pos", 1], "what the final norm divides by"),
@@ -154,7 +180,8 @@ export function hookNames(config: ModelConfig): HookName[] {
       .filter((pattern) => hasHook(pattern, config, l))
       .flatMap((pattern) => perExpert(pattern.replace("{l}", String(l)))),
   );
-  return [...patterns.slice(0, first), ...blocks.flat(), ...patterns.slice(first + inBlock.length)] as HookName[];
+  const before = patterns.slice(0, first).filter((pattern) => hasHook(pattern, config, 0));
+  return [...before, ...blocks.flat(), ...patterns.slice(first + inBlock.length)] as HookName[];
 }
 
 /** The size of every axis that the configuration fixes, as a block has it: d_ff may differ between blocks. */
@@ -202,8 +229,9 @@ export function unknownHook(asked: string, config: ModelConfig): string {
     );
     if (layers.length === 0) continue;
     const { blocks, reason } = NEEDS[needs];
-    const where = layers.length === 1 ? `block ${layers[0]}` : `blocks ${listed(layers)}`;
-    return `hooks: ${JSON.stringify(cut)} must be asked of ${blocks}, got ${where} of a ${config.family} (${reason})`;
+    const number = layers.length === 1 ? `block ${layers[0]}` : `blocks ${listed(layers)}`;
+    const where = pattern.includes("{l}") ? `${number} of a ${config.family}` : `a ${config.family}`;
+    return `hooks: ${JSON.stringify(cut)} must be asked of ${blocks}, got ${where} (${reason})`;
   }
   return noSuchHook(asked, hookNames(config));
 }

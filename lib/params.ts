@@ -9,9 +9,11 @@ export function paramShapes(config: ModelConfig): Map<string, number[]> {
   const { dModel, nHeads, nKvHeads, dHead, dVocab, qkNorm } = config;
   const after = (name: string): [string, number[]][] => (config.postNorms === true ? [[name, [dModel]]] : []);
   const shapes = new Map<string, number[]>([["embed.W_E", [dVocab, dModel]]]);
+  if (config.learnedPositions === true) shapes.set("embed.W_pos", [config.nCtx, dModel]);
   for (let l = 0; l < config.nLayers; l++) {
     const block: [string, number[]][] = [
       ["ln1.w", [dModel]],
+      ...bias("ln1.b", config.normBias, dModel),
       ...(qkNorm === undefined
         ? []
         : ([
@@ -19,26 +21,44 @@ export function paramShapes(config: ModelConfig): Map<string, number[]> {
             ["attn.k_norm.w", [qkNorm === "head" ? dHead : nKvHeads * dHead]],
           ] as [string, number[]][])),
       ["attn.W_QKV", [dModel, (nHeads + 2 * nKvHeads) * dHead]],
+      ...bias("attn.b_QKV", config.attentionBias, (nHeads + 2 * nKvHeads) * dHead),
       ["attn.W_O", [nHeads * dHead, dModel]],
+      ...bias("attn.b_O", config.attentionBias, dModel),
       ...after("ln1_post.w"),
       ["ln2.w", [dModel]],
+      ...bias("ln2.b", config.normBias, dModel),
       ...mlpShapes(mlpOf(config, l), dModel),
       ...after("ln2_post.w"),
     ];
     for (const [name, shape] of block) shapes.set(`blocks.${l}.${name}`, shape);
   }
   shapes.set("ln_final.w", [dModel]);
+  if (config.normBias === true) shapes.set("ln_final.b", [dModel]);
   return config.tiedEmbeddings === true ? shapes : shapes.set("unembed.W_U", [dModel, dVocab]);
+}
+
+/** A bias, where the model has it. */
+function bias(name: string, has: boolean | undefined, width: number): [string, number[]][] {
+  return has === true ? [[name, [width]]] : [];
 }
 
 function mlpShapes(mlp: MlpConfig, dModel: number): [string, number[]][] {
   const { dFf } = mlp;
-  const experts = mlp.kind === "moe" ? [mlp.nExperts] : [];
+  if (mlp.kind === "dense") {
+    const gate: [string, number[]][] = [["mlp.W_gate", [dModel, dFf]], ...bias("mlp.b_gate", mlp.bias, dFf)];
+    return [
+      ...(mlp.ungated === true ? [] : gate),
+      ["mlp.W_up", [dModel, dFf]],
+      ...bias("mlp.b_up", mlp.bias, dFf),
+      ["mlp.W_down", [dFf, dModel]],
+      ...bias("mlp.b_down", mlp.bias, dModel),
+    ];
+  }
   return [
-    ...(mlp.kind === "moe" ? ([["mlp.W_router", [dModel, mlp.nExperts]]] as [string, number[]][]) : []),
-    ["mlp.W_gate", [...experts, dModel, dFf]],
-    ["mlp.W_up", [...experts, dModel, dFf]],
-    ["mlp.W_down", [...experts, dFf, dModel]],
+    ["mlp.W_router", [dModel, mlp.nExperts]],
+    ["mlp.W_gate", [mlp.nExperts, dModel, dFf]],
+    ["mlp.W_up", [mlp.nExperts, dModel, dFf]],
+    ["mlp.W_down", [mlp.nExperts, dFf, dModel]],
   ];
 }
 

@@ -1,18 +1,29 @@
 import * as tf from "@tensorflow/tfjs";
 import { type ModelConfig, mlpOf } from "./config.ts";
+import type { Projection } from "./dense.ts";
 import type { MlpWeights } from "./mlp.ts";
+
+/** Gain and, where the norm has one, bias, [d_model]. */
+export interface NormWeights {
+  w: tf.Tensor1D;
+  b: tf.Tensor1D | null;
+}
 
 /** The weights of one block. */
 export interface BlockWeights {
-  ln1: tf.Tensor1D;
+  ln1: NormWeights;
   qNorm: tf.Tensor1D | null;
   kNorm: tf.Tensor1D | null;
   /** [d_model, (n_heads + 2·n_kv_heads)·d_head]: queries, keys, values, each head-major */
   wQkv: tf.Tensor2D;
+  /** [(n_heads + 2·n_kv_heads)·d_head]; null: none */
+  bQkv: tf.Tensor1D | null;
   /** [n_heads·d_head, d_model] */
   wO: tf.Tensor2D;
+  /** [d_model]; null: none */
+  bO: tf.Tensor1D | null;
   ln1Post: tf.Tensor1D | null;
-  ln2: tf.Tensor1D;
+  ln2: NormWeights;
   ln2Post: tf.Tensor1D | null;
   mlp: MlpWeights;
 }
@@ -21,8 +32,10 @@ export interface BlockWeights {
 export interface Weights {
   /** Embeddings of tokens: ids, int32 [rows] → [rows, d_model] */
   embed(ids: tf.Tensor1D): tf.Tensor2D;
+  /** [n_ctx, d_model]; null: positions are not learned */
+  positions: tf.Tensor2D | null;
   blocks: readonly BlockWeights[];
-  lnFinal: tf.Tensor1D;
+  lnFinal: NormWeights;
   /** Residual stream, [rows, d_model] → scores of every token, [rows, d_vocab] */
   unembed(x: tf.Tensor2D): tf.Tensor2D;
   /** [d_vocab, d_model] */
@@ -51,22 +64,25 @@ export function assembleWeights(
   streaming?: Streaming,
 ): Weights {
   const param = <T extends tf.Tensor>(name: string): T => params.get(name) as T;
+  const maybe = <T extends tf.Tensor>(name: string): T | null => (params.get(name) as T | undefined) ?? null;
+  const norm = (at: string): NormWeights => ({ w: param(`${at}.w`), b: maybe(`${at}.b`) });
   const block = (l: number): BlockWeights => {
-    const optional = (part: string): tf.Tensor1D | null =>
-      (params.get(`blocks.${l}.${part}`) as tf.Tensor1D | undefined) ?? null;
+    const optional = (part: string): tf.Tensor1D | null => maybe(`blocks.${l}.${part}`);
     return {
-      ln1: param(`blocks.${l}.ln1.w`),
+      ln1: norm(`blocks.${l}.ln1`),
       qNorm: optional("attn.q_norm.w"),
       kNorm: optional("attn.k_norm.w"),
       get wQkv() {
         return param<tf.Tensor2D>(`blocks.${l}.attn.W_QKV`);
       },
+      bQkv: optional("attn.b_QKV"),
       get wO() {
         return param<tf.Tensor2D>(`blocks.${l}.attn.W_O`);
       },
+      bO: optional("attn.b_O"),
       ln1Post: optional("ln1_post.w"),
       ln2Post: optional("ln2_post.w"),
-      ln2: param(`blocks.${l}.ln2.w`),
+      ln2: norm(`blocks.${l}.ln2`),
       mlp: mlpWeights(l),
     };
   };
@@ -89,7 +105,16 @@ export function assembleWeights(
         return get(down);
       },
     });
-    if (mlp.kind === "dense") return Object.assign(three<tf.Tensor2D>(param), { kind: mlp.kind, activation });
+    if (mlp.kind === "dense") {
+      const projection = (name: string): Projection => ({
+        get w() {
+          return param<tf.Tensor2D>(name);
+        },
+        b: maybe(name.replace(".W_", ".b_")),
+      });
+      const gated = mlp.ungated === true ? null : projection(gate);
+      return { kind: "dense", activation, gate: gated, up: projection(up), down: projection(down) };
+    }
     return {
       kind: "moe",
       config: mlp,
@@ -105,8 +130,11 @@ export function assembleWeights(
   };
   const weights: Weights = {
     embed: streaming?.embed ?? ((ids) => tf.gather(weights.embedding, ids)),
+    get positions() {
+      return maybe<tf.Tensor2D>("embed.W_pos");
+    },
     blocks: Array.from({ length: config.nLayers }, (_, l) => block(l)),
-    lnFinal: param("ln_final.w"),
+    lnFinal: norm("ln_final"),
     unembed:
       streaming?.unembed ??
       ((x) => {
@@ -117,7 +145,7 @@ export function assembleWeights(
       return param<tf.Tensor2D>("embed.W_E");
     },
     get unembedding() {
-      return (params.get("unembed.W_U") as tf.Tensor2D | undefined) ?? null;
+      return maybe<tf.Tensor2D>("unembed.W_U");
     },
   };
   return weights;

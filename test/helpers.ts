@@ -43,6 +43,20 @@ export const TINY_MIXED: ModelConfig & { mlp: MoeConfig } = {
   denseBlocks: { layers: [1], mlp: { kind: "dense", dFf: 9, activation: "silu" } },
 };
 
+/** GPT-2's kind: learned positions, biases everywhere, no gate. */
+export const TINY_GPT2: ModelConfig = {
+  ...TINY,
+  family: "gpt2",
+  nKvHeads: 4,
+  ropeBase: null,
+  learnedPositions: true,
+  attentionBias: true,
+  normBias: true,
+  clipQkv: null,
+  tiedEmbeddings: true,
+  mlp: { kind: "dense", dFf: 9, activation: "geluTanh", ungated: true, bias: true },
+};
+
 /** A small seeded generator of uniform numbers in [0, 1) (mulberry32). */
 export function seeded(seed: number): () => number {
   let state = seed >>> 0;

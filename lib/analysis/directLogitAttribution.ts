@@ -1,6 +1,7 @@
 import * as tf from "@tensorflow/tfjs";
 import type { ActivationCache } from "../cache.ts";
 import type { ModelConfig } from "../config.ts";
+import { ConfigError } from "../errors.ts";
 import { type HookName, type Hooks, hookName } from "../hooks.ts";
 import type { MoeModel } from "../model.ts";
 import type { Weights } from "../weights.ts";
@@ -56,6 +57,10 @@ export function directLogitAttribution(
   { targets, against, hooks = {} }: AttributionOptions = {},
 ): LogitAttribution {
   const { config, weights } = model;
+  if (config.normBias === true)
+    throw new ConfigError(
+      `directLogitAttribution: norms must be without bias, which is no part of any block, got a ${config.family}`,
+    );
   const n = tokens.length;
   const { logits, cache } = model.runWithCache([tokens], { names: NAMES, hooks });
   const last = tf.tidy(
@@ -145,7 +150,7 @@ function readingDirection(
   const base = against === undefined ? null : against === "mean" ? rows.mean(0, true) : of(against);
   const readers = base === null ? of(targets) : of(targets).sub(base);
   const scale = cache.get("ln_final.hook_scale").reshape([-1, 1]);
-  return throughNorm(readers.mul(config.logitScale ?? 1), lnFinal, scale, config) as tf.Tensor2D;
+  return throughNorm(readers.mul(config.logitScale ?? 1), lnFinal.w, scale, config) as tf.Tensor2D;
 }
 
 /** A direction that reads a norm's output, as one that reads its input: the norm is linear where its scale is fixed. */

@@ -164,7 +164,8 @@ async function readPart(checkpoint: Checkpoint, part: WeightPart): Promise<tf.Te
   const { values, shape } = await readStored(checkpoint, part);
   return tf.tidy(() => {
     const stored = tf.tensor(values, shape);
-    const turned = transposed ? stored.transpose() : stored;
+    const raised = part.plus === undefined ? stored : stored.add(part.plus);
+    const turned = transposed ? raised.transpose() : raised;
     return every === undefined || part.scaling !== undefined ? turned : everyColumn(turned, every);
   });
 }
@@ -227,7 +228,11 @@ function takenApart(param: tf.Tensor, join: WeightRecipe["join"], parts: readonl
   const pieces = tf.tidy(() => {
     const widths = parts.map(({ shape, transposed }) => (transposed ? shape[0]! : shape.at(-1)!));
     const split = join === "none" ? [param] : join === "columns" ? tf.split(param, widths, -1) : tf.unstack(param);
-    return split.map((piece, i) => (parts[i]!.transposed ? piece.transpose() : piece.clone()));
+    return split.map((piece, i) => {
+      const { transposed, plus } = parts[i]!;
+      const stored = transposed ? piece.transpose() : piece.clone();
+      return plus === undefined ? stored : stored.sub(plus);
+    });
   });
   const values = pieces.map((piece) => piece.dataSync<"float32">());
   tf.dispose(pieces);

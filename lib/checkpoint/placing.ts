@@ -70,6 +70,11 @@ export class Placing {
     }
   }
 
+  /** Adds to every number that was placed. */
+  raise(by: number): void {
+    for (let i = 0; i < this.#result.length; i++) this.#result[i]! += by;
+  }
+
   /**
    * A tensor of what was placed. On `tensorflow` it shares this memory, for numbers at a multiple of 64 bytes are not
    * copied: it is good until {@link Placing.begin}, which leaves the memory to a tensor that is not disposed by then.

@@ -66,7 +66,7 @@ export function rangesOf(checkpoint: Checkpoint, { parts }: Unit): FileRange[] {
 }
 
 /**
- * Places a unit's parts side by side, input axis first.
+ * Places a unit's parts side by side, input axis first, and raises what the file holds as a distance (all parts alike).
  * @param take gives the bytes of a span, good until it is called again
  * @throws CheckpointError for a type that is not read as float32
  */
@@ -98,6 +98,8 @@ export function placeUnit(
       placing.put(part.every === undefined ? bytes : everyOutput(bytes, width, part), width, convert, place, where);
     }
   }
+  const [{ plus } = {}] = parts;
+  if (plus !== undefined) placing.raise(plus);
 }
 
 /** The bytes of every `of`-th output: of every `of`-th row where rows are outputs, else of every `of`-th number. */

@@ -45,6 +45,7 @@ const MLP_FIELDS: readonly (keyof MoeConfig)[] = [
 export function canStep(config: ModelConfig): boolean {
   const { mlp, denseBlocks } = config;
   const understood =
+    config.ropeBase !== null &&
     Object.keys(config).every((field) => FIELDS.includes(field as keyof ModelConfig)) &&
     isUnderstood(mlp) &&
     (denseBlocks === undefined || isUnderstood(denseBlocks.mlp));

@@ -172,7 +172,7 @@ interface Rotation {
 /** The angles of `ropeTables` in ops/rope.ts, rounded as there. */
 function rotationOf(position: number, { dHead, ropeBase }: ModelConfig): Rotation {
   const angles = Float32Array.from({ length: dHead / 2 }, (_, j) => {
-    const frequency = Math.fround(1 / Math.fround(ropeBase ** ((2 * j) / dHead)));
+    const frequency = Math.fround(1 / Math.fround(ropeBase! ** ((2 * j) / dHead))); // canStep asks for a base
     return position * frequency;
   });
   return { cos: angles.map(Math.cos), sin: angles.map(Math.sin) };

@@ -13,6 +13,8 @@ export interface WeightPart {
   rows?: readonly [start: number, end: number];
   /** The file holds [out, in]: the part is turned to stand input axis first. */
   transposed: boolean;
+  /** What is added to each value as it is read: a gain that the file holds as its distance from 1. */
+  plus?: number;
   /** Of the outputs only every `of`-th, from `first` on. */
   every?: { first: number; of: number };
   /** The file holds numbers of few bits, and in the tensor `scales` a factor for each block of them. */
@@ -36,6 +38,8 @@ export interface Family {
   /** Tensors that checkpoints may hold and that are no weights, such as tables that can be computed. */
   ignored?: RegExp;
   /**
+   * What a configuration says of training alone is not read, for all families alike: dropout, and noise on what a router
+   * reads. Our own training has neither.
    * @param json a parsed config.json
    * @throws ConfigError
    */

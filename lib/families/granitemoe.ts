@@ -1,6 +1,14 @@
 import type { Family } from "./family.ts";
 import { Fields } from "./fields.ts";
-import { expertsConfig, expertsJson, LLAMA_TENSORS, llamaConfig, llamaJson, ROPE_TABLES } from "./llamaStyle.ts";
+import {
+  expertsConfig,
+  expertsJson,
+  LLAMA_TENSORS,
+  llamaConfig,
+  llamaJson,
+  ROPE_TABLES,
+  refuseBiases,
+} from "./llamaStyle.ts";
 import { recipeOf, type TensorNames } from "./tensorNames.ts";
 
 const MOE = "model.layers.{l}.block_sparse_moe";
@@ -34,6 +42,7 @@ export const granitemoe: Family = {
 
   config(json) {
     const top = new Fields("config.json", json);
+    refuseBiases(top);
     return {
       family: "granitemoe",
       ...llamaConfig(top),

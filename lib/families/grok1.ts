@@ -1,6 +1,14 @@
 import type { Family } from "./family.ts";
 import { Fields } from "./fields.ts";
-import { expertsConfig, expertsJson, LLAMA_TENSORS, llamaConfig, llamaJson, ROPE_TABLES } from "./llamaStyle.ts";
+import {
+  expertsConfig,
+  expertsJson,
+  LLAMA_TENSORS,
+  llamaConfig,
+  llamaJson,
+  ROPE_TABLES,
+  refuseBiases,
+} from "./llamaStyle.ts";
 import { recipeOf, type TensorNames } from "./tensorNames.ts";
 
 const LAYER = "model.layers.{l}";
@@ -57,6 +65,7 @@ export const grok1: Family = {
 
   config(json) {
     const top = new Fields("config.json", json);
+    refuseBiases(top);
     top.only("hidden_act", ["gelu", "gelu_pytorch_tanh", "gelu_new"]);
     // What Grok-2 has beyond it, and ports of both say.
     for (const cap of ["router_logit_softcapping", "final_logit_softcapping"]) top.only(cap, [null]);

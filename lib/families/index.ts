@@ -3,15 +3,18 @@ import { checkEncoderDecoderConfig, type EncoderDecoderConfig } from "../encoder
 import { ConfigError, listed, shown } from "../errors.ts";
 import { dbrx } from "./dbrx.ts";
 import type { Family } from "./family.ts";
+import { gemma } from "./gemma.ts";
+import { gpt2 } from "./gpt2.ts";
 import { granitemoe } from "./granitemoe.ts";
 import { grok1 } from "./grok1.ts";
+import { llama } from "./llama.ts";
 import { mixtral } from "./mixtral.ts";
 import { mt5 } from "./mt5.ts";
 import { olmoe } from "./olmoe.ts";
 import { qwen3moe } from "./qwen3moe.ts";
 
 /** Every model family that can be opened. */
-export const FAMILIES: readonly Family[] = [dbrx, mixtral, grok1, olmoe, qwen3moe, granitemoe];
+export const FAMILIES: readonly Family[] = [dbrx, mixtral, grok1, olmoe, qwen3moe, granitemoe, llama, gemma, gpt2];
 
 /**
  * The family that a configuration belongs to.

@@ -12,11 +12,18 @@ export const LLAMA_TENSORS: TensorNames = {
   "attn.W_Q": "model.layers.{l}.self_attn.q_proj.weight",
   "attn.W_K": "model.layers.{l}.self_attn.k_proj.weight",
   "attn.W_V": "model.layers.{l}.self_attn.v_proj.weight",
+  "attn.b_Q": "model.layers.{l}.self_attn.q_proj.bias",
+  "attn.b_K": "model.layers.{l}.self_attn.k_proj.bias",
+  "attn.b_V": "model.layers.{l}.self_attn.v_proj.bias",
   "attn.W_O": "model.layers.{l}.self_attn.o_proj.weight",
+  "attn.b_O": "model.layers.{l}.self_attn.o_proj.bias",
   "ln2.w": "model.layers.{l}.post_attention_layernorm.weight",
   "dense.W_gate": "model.layers.{l}.mlp.gate_proj.weight",
   "dense.W_up": "model.layers.{l}.mlp.up_proj.weight",
   "dense.W_down": "model.layers.{l}.mlp.down_proj.weight",
+  "dense.b_gate": "model.layers.{l}.mlp.gate_proj.bias",
+  "dense.b_up": "model.layers.{l}.mlp.up_proj.bias",
+  "dense.b_down": "model.layers.{l}.mlp.down_proj.bias",
   "ln_final.w": "model.norm.weight",
   "unembed.W_U": "lm_head.weight",
 };
@@ -51,12 +58,10 @@ const ACTIVATIONS: Readonly<Record<string, Activation>> = {
 
 /**
  * What a config.json says in Llama's words. Sizes must be there; what only some versions write has, where it is absent,
- * the value that transformers gives it. Biases, scaled RoPE, dropout and quantised weights are refused.
+ * the value that transformers gives it. Scaled RoPE and quantised weights are refused.
  * @param defaultBase RoPE's base where the file does not say it; left out: the file must
  */
 export function llamaConfig(top: Fields, defaultBase?: number): Omit<ModelConfig, "family" | "clipQkv" | "mlp"> {
-  for (const bias of ["attention_bias", "mlp_bias"]) top.only(bias, [false]);
-  top.only("attention_dropout", [0]);
   top.only("quantization_config", [null]);
   const [dModel, nHeads] = [top.number("hidden_size"), top.number("num_attention_heads")];
   return {
@@ -130,6 +135,11 @@ export function refuseWindow(top: Fields, nCtx: number): void {
   const window = top.numberOrNull("sliding_window", null);
   if (window !== null && window < nCtx)
     throw top.error("sliding_window", `null or at least max_position_embeddings (${nCtx})`);
+}
+
+/** Refuses biases, for a family whose attention or MLP has none. */
+export function refuseBiases(top: Fields): void {
+  for (const bias of ["attention_bias", "mlp_bias"]) top.only(bias, [false]);
 }
 
 /** The config.json that {@link llamaConfig} reads back. */

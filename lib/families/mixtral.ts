@@ -8,6 +8,7 @@ import {
   llamaConfig,
   llamaJson,
   ROPE_TABLES,
+  refuseBiases,
   refuseWindow,
 } from "./llamaStyle.ts";
 import { recipeOf, type TensorNames } from "./tensorNames.ts";
@@ -31,9 +32,9 @@ export const mixtral: Family = {
 
   config(json) {
     const top = new Fields("config.json", json);
+    refuseBiases(top);
     const llama = llamaConfig(top);
     refuseWindow(top, llama.nCtx); // the first configurations had one by mistake
-    top.only("router_jitter_noise", [0]);
     const gating = { kind: "softmaxThenTopK", normalize: 1 } as const;
     return { family: "mixtral", ...llama, clipQkv: null, mlp: { ...expertsConfig(top, FIELDS), gating } };
   },

@@ -10,6 +10,7 @@ import {
   llamaConfig,
   llamaJson,
   ROPE_TABLES,
+  refuseBiases,
 } from "./llamaStyle.ts";
 import { recipeOf } from "./tensorNames.ts";
 
@@ -26,6 +27,7 @@ export const olmoe: Family = {
 
   config(json) {
     const top = new Fields("config.json", json);
+    refuseBiases(top);
     const llama = llamaConfig(top);
     top.only("head_dim", [llama.dModel / llama.nHeads]); // its norms have d_model gains
     const loadBalanceWeight = top.number("router_aux_loss_coef", 0.01);

@@ -12,6 +12,7 @@ import {
   llamaConfig,
   llamaJson,
   ROPE_TABLES,
+  refuseBiases,
   refuseWindow,
 } from "./llamaStyle.ts";
 import { recipeOf } from "./tensorNames.ts";
@@ -26,6 +27,7 @@ export const qwen3moe: Family = {
 
   config(json) {
     const top = new Fields("config.json", json);
+    refuseBiases(top);
     const llama = llamaConfig(top);
     if (top.flag("use_sliding_window", false)) refuseWindow(top, llama.nCtx);
     return {

@@ -3,7 +3,7 @@ import { type Held, plain, turned, type WeightPart, type WeightRecipe } from "./
 
 /**
  * What the tensors of a checkpoint are called, by the part of the model: the names of `paramShapes` without
- * `blocks.{l}.`, and `attn.W_Q`, `attn.W_K`, `attn.W_V` for the three in `attn.W_QKV`. `{l}` stands for the layer, `{e}`
+ * `blocks.{l}.`, and `attn.W_Q`, `attn.W_K`, `attn.W_V` for the three in `attn.W_QKV`, likewise for biases. `{l}` stands for the layer, `{e}`
  * for the expert. The matrices of a dense block are `dense.W_gate`, `dense.W_up` and `dense.W_down`. Matrices lie as [out, in]. A name without `{e}` is a tensor of all experts, [n_experts, out, in]; where
  * gate and up share it, each expert's rows are those of the gate, then those of up.
  */
@@ -49,16 +49,30 @@ function recipeOfPart(part: string, name: (part: string) => string, config: Mode
       return plain(name(part), [qkNorm === "head" ? dHead : key]);
     case "attn.W_QKV":
       return { join: "columns", parts: [matrix("attn.W_Q", query), matrix("attn.W_K", key), matrix("attn.W_V", key)] };
+    case "attn.b_QKV": {
+      const sizes: [string, number][] = [
+        ["attn.b_Q", query],
+        ["attn.b_K", key],
+        ["attn.b_V", key],
+      ];
+      const parts = sizes.map(([of, size]) => ({ tensor: name(of), shape: [size], transposed: false }));
+      return { join: "columns", parts };
+    }
     case "attn.W_O":
       return turned(name(part), [dModel, query]);
     default:
-      return plain(name(part), [dModel]); // the gain of a norm
+      return plain(name(part), [dModel]); // gain or bias of a norm, bias of the attention's output
   }
 }
 
 function recipeOfMlp(part: string, name: (part: string) => string, mlp: MlpConfig, dModel: number): WeightRecipe {
   const [out, width] = part === "mlp.W_down" ? [dModel, mlp.dFf] : [mlp.dFf, dModel];
-  if (mlp.kind === "dense") return turned(name(part.replace("mlp.", "dense.")), [out, width]);
+  if (mlp.kind === "dense") {
+    const tensor = name(part.replace("mlp.", "dense."));
+    return part.startsWith("mlp.b_")
+      ? plain(tensor, [part === "mlp.b_down" ? dModel : mlp.dFf])
+      : turned(tensor, [out, width]);
+  }
   if (part === "mlp.W_router") return turned(name(part), [mlp.nExperts, dModel]);
   const fused = name("mlp.W_gate") === name("mlp.W_up") && part !== "mlp.W_down";
   return experts(name(part), mlp.nExperts, [out, width], [part === "mlp.W_up" && fused ? 1 : 0, fused ? 2 : 1]);

@@ -1,11 +1,12 @@
 import * as tf from "@tensorflow/tfjs";
 
 /**
- * Layer normalisation with a gain and no bias, the norm of DBRX.
+ * Layer normalisation with a gain, and with a bias where the model has one (GPT-2 has, DBRX has not).
  * @param x [rows, d_model]
  * @param gain [d_model]
  * @param tapScale sees the scale, sqrt(variance + eps), [rows, 1], before it divides; null: nobody looks
- * @returns (x − mean) / scale · gain, [rows, d_model]
+ * @param bias [d_model]; null: none
+ * @returns (x − mean) / scale · gain + bias, [rows, d_model]
  * @see Ba et al. 2016, arXiv:1607.06450, eq. 4
  */
 export function layerNorm(
@@ -13,12 +14,17 @@ export function layerNorm(
   gain: tf.Tensor1D,
   eps: number,
   tapScale: ((scale: tf.Tensor2D) => tf.Tensor2D) | null,
+  bias: tf.Tensor1D | null = null,
 ): tf.Tensor2D {
   return tf.tidy(() => {
-    if (tapScale === null) return normalized(x, eps).mul<tf.Tensor2D>(gain);
-    const centred = centre(x);
-    return centred.div(tapScale(scaleOf(centred, eps))).mul<tf.Tensor2D>(gain);
+    const scaled = (tapScale === null ? normalized(x, eps) : dividedBy(x, eps, tapScale)).mul<tf.Tensor2D>(gain);
+    return bias === null ? scaled : scaled.add<tf.Tensor2D>(bias);
   });
+}
+
+function dividedBy(x: tf.Tensor2D, eps: number, tapScale: (scale: tf.Tensor2D) => tf.Tensor2D): tf.Tensor2D {
+  const centred = centre(x);
+  return centred.div(tapScale(scaleOf(centred, eps)));
 }
 
 function centre(x: tf.Tensor2D): tf.Tensor2D {

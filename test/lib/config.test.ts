@@ -43,6 +43,8 @@ describe("checkConfig", () => {
     expect(checkConfig(TINY)).toBe(TINY);
     const config = withMlp({ topK: 5, loadBalanceWeight: 0, gating: { kind: "topKThenSoftmax" } });
     expect(checkConfig(config)).toBe(config);
+    const unrotated = { ...TINY, dHead: 5, ropeBase: null };
+    expect(checkConfig(unrotated)).toBe(unrotated);
     for (const other of [dense({}), { ...TINY, denseBlocks: blocks([1]) }]) expect(checkConfig(other)).toBe(other);
   });
 
@@ -59,6 +61,11 @@ describe("checkConfig", () => {
     ["groups that are not whole", { ...TINY, nKvHeads: 3 }, "nHeads must be a multiple of nKvHeads (3), got 4"],
     ["more keys than queries", { ...TINY, nKvHeads: 8 }, "nHeads must be a multiple of nKvHeads (8), got 4"],
     ["an odd head", { ...TINY, dHead: 5 }, "dHead must be even, since RoPE turns pairs, got 5"],
+    [
+      "a bias of an RMS norm",
+      { ...TINY, norm: "rmsNorm", normBias: true },
+      "normBias must be of a layerNorm, got an rmsNorm",
+    ],
     ["a norm that divides by 0", { ...TINY, normEps: 0 }, "normEps must be a positive number, got 0"],
     ["a base that is not a number", { ...TINY, ropeBase: Number.NaN }, "ropeBase must be a positive number, got NaN"],
     ["a clamp to nothing", { ...TINY, clipQkv: 0 }, "clipQkv must be a positive number, got 0"],

@@ -34,6 +34,12 @@ const MODELS = [
   "granite-renamed",
   "grok",
   "grok-release",
+  "llama",
+  "llama-biased",
+  "gemma",
+  "gemma-untied",
+  "gpt2",
+  "gpt2-bare",
 ];
 const BACKENDS: BackendName[] = ["tensorflow", "wasm"];
 
@@ -89,7 +95,7 @@ describe.each(BACKENDS)("on %s", (backend) => {
     });
   });
 
-  test.each(["granite", "qwen3-fused"])(
+  test.each(["granite", "qwen3-fused", "gpt2"])(
     "the training loss of the tiny %s has transformers' gradients",
     async (name) => {
       await useBackend(backend);
@@ -100,7 +106,7 @@ describe.each(BACKENDS)("on %s", (backend) => {
       const before = tf.memory().numTensors;
       const variables = new Map([...model.params].map(([param, value]) => [param, tf.variable(value)]));
       const rows = { ids: await values.readInt32("ids"), batch, pos: length - 1 };
-      const loadBalance = { form: "huggingface", weight: 0.05 } as const;
+      const loadBalance = model.config.mlp.kind === "moe" ? ({ form: "huggingface", weight: 0.05 } as const) : null;
       const { gradients, loss } = lossAndGradients(variables, model.config, rows, { loadBalance, zLossWeight: 0 });
       expect(loss.total).toBeCloseTo((await values.readFloat32("loss"))[0]!, 4);
       expect([...gradients.keys()]).toEqual([...expected.params.keys()]);

@@ -11,7 +11,7 @@ import {
   patternOf,
   unknownHook,
 } from "../../lib/hooks.ts";
-import { TINY, TINY_DENSE, TINY_MIXED } from "../helpers.ts";
+import { TINY, TINY_DENSE, TINY_GPT2, TINY_MIXED } from "../helpers.ts";
 
 const NAMES = hookNames(TINY);
 const matched = (asked: string | string[]): string[] => [...matchHooks(asked, TINY)];
@@ -77,9 +77,31 @@ describe("the hooks of dense blocks", () => {
       "blocks.2.mlp.hook_post",
       "dense blocks, got block 2 of a dbrx (the neurons of experts are at mlp.experts.{e})",
     ],
+    [
+      TINY_GPT2,
+      "blocks.0.mlp.hook_pre_linear",
+      "dense blocks with a gate, got block 0 of a gpt2 (without one there is only mlp.hook_pre; the neurons of experts are at mlp.experts.{e})",
+    ],
+    [
+      TINY_GPT2,
+      "blocks.*.attn.hook_rot_q",
+      "blocks that rotate queries and keys, got blocks 0, 1 of a gpt2 (attention reads attn.hook_q and attn.hook_k as they are)",
+    ],
+    [
+      TINY,
+      "hook_pos_embed",
+      "models with a learned vector for each position, got a dbrx (queries and keys are rotated instead)",
+    ],
   ])("asked of the wrong block say so: %o %s", (config, asked, message) => {
     expect(() => matchHooks(asked, config)).toThrow(new RangeError(`hooks: "${asked}" must be asked of ${message}`));
   });
+});
+
+test("a model with learned positions has their hook, and none of rotation or of a gate", () => {
+  const names = hookNames(TINY_GPT2);
+  expect(names.slice(0, 3)).toEqual(["hook_embed", "hook_pos_embed", "blocks.0.hook_resid_pre"]);
+  expect(names).toHaveLength(5 + 2 * (15 + 2));
+  expect(names.filter((name) => /rot|linear/.test(name))).toEqual([]);
 });
 
 describe("hookName and patternOf", () => {
@@ -87,7 +109,8 @@ describe("hookName and patternOf", () => {
     expect(hookName(3, "mlp.hook_router_logits")).toBe("blocks.3.mlp.hook_router_logits");
     expect(hookName(11, "mlp.experts.15.hook_post")).toBe("blocks.11.mlp.experts.15.hook_post");
     expect(patternOf("blocks.11.mlp.experts.15.hook_post")).toBe("blocks.{l}.mlp.experts.{e}.hook_post");
-    expect(new Set(hookNames(TINY_MIXED).map(patternOf))).toEqual(new Set(Object.keys(HOOKS)));
+    const names = [...hookNames(TINY_MIXED), ...hookNames(TINY_GPT2)];
+    expect(new Set(names.map(patternOf))).toEqual(new Set(Object.keys(HOOKS)));
   });
 
   test.each([

@@ -5,7 +5,16 @@ import { useBackend } from "../../lib/backend.ts";
 import { axisSizes, HOOKS, type HookFn, type HookName, type Hooks, hookName, patternOf } from "../../lib/hooks.ts";
 import { MoeModel } from "../../lib/model.ts";
 import type { MoeWeights } from "../../lib/moe.ts";
-import { expectClose, expectNoLeak, randomModel, randomParams, TINY, TINY_DENSE, TINY_MIXED } from "../helpers.ts";
+import {
+  expectClose,
+  expectNoLeak,
+  randomModel,
+  randomParams,
+  TINY,
+  TINY_DENSE,
+  TINY_GPT2,
+  TINY_MIXED,
+} from "../helpers.ts";
 
 const TOKENS = [
   [5, 17, 3, 9, 0, 22],
@@ -32,6 +41,7 @@ describe("MoeModel", () => {
     ["with experts", TINY],
     ["dense", TINY_DENSE],
     ["both", TINY_MIXED],
+    ["with learned positions and biases", TINY_GPT2],
   ])("every hook has its declared shape and type, and fires in the declared order: blocks %s", (_, config) => {
     const tiny = randomModel(config);
     const { logits, cache } = tiny.runWithCache(TOKENS);

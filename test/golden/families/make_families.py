@@ -9,7 +9,7 @@ NAME.values.safetensors   ids [batch, pos], and hooks under their own name and s
 NAME.gradients/           for GRADIENTS_OF: the gradient of `loss`, which stands with the values, by every weight, as a
                           checkpoint of the model. The inputs are all tokens but the last of each row, the labels all
                           but the first; the loss is cross-entropy and LOAD_BALANCE_WEIGHT times transformers' own
-                          load-balancing loss.
+                          load-balancing loss, where the model has experts.
 """
 
 import importlib
@@ -32,6 +32,11 @@ QWEN = dict(cls="Qwen3Moe", vocab_size=43, hidden_size=18, num_hidden_layers=2, 
             max_position_embeddings=24)
 GRANITE = dict(cls="GraniteMoe", vocab_size=47, hidden_size=22, num_hidden_layers=2, num_attention_heads=4,
                max_position_embeddings=24)
+LLAMA = dict(cls="Llama", vocab_size=37, hidden_size=20, num_hidden_layers=2, num_attention_heads=4,
+             max_position_embeddings=24)
+GEMMA = dict(cls="Gemma", vocab_size=41, hidden_size=18, num_hidden_layers=2, num_attention_heads=3,
+             max_position_embeddings=24, pad_token_id=None)
+GPT2 = dict(cls="GPT2", vocab_size=43, n_embd=20, n_positions=24, bos_token_id=None, eos_token_id=None)
 MODELS = {
     # Grouped queries, heads wider than d_model / n_heads; the file has a table of RoPE too, and transformers 4's words.
     "mixtral": dict(MIXTRAL, seed=1, num_key_value_heads=2, head_dim=6, intermediate_size=7, num_local_experts=5,
@@ -65,9 +70,27 @@ MODELS = {
     "granite-renamed": dict(GRANITE, seed=8, num_key_value_heads=4, head_dim=6, intermediate_size=5,
                             num_local_experts=4, num_experts_per_tok=4, rope=700.0, embedding_multiplier=0.8,
                             attention_multiplier=0.11, residual_multiplier=1.3, logits_scaling=0.7, fused=True),
+    # Grouped queries, heads wider than d_model / n_heads; the file has a table of RoPE too, and transformers 4's words.
+    "llama": dict(LLAMA, seed=11, num_key_value_heads=2, head_dim=6, intermediate_size=13, rope=10000.0, old_words=True,
+                  tables=True),
+    # CodeLLaMA's base, one key-value head, heads narrower, biases everywhere, exact GELU, tied, bfloat16.
+    "llama-biased": dict(LLAMA, seed=12, num_key_value_heads=1, head_dim=4, intermediate_size=9, rope=1e6, hidden_act="gelu",
+                         attention_bias=True, mlp_bias=True, tie_word_embeddings=True, rms_norm_eps=1e-3,
+                         dtype=torch.bfloat16),
+    # A key-value head for each query head, heads wider than d_model / n_heads; "gelu", which means the approximation.
+    "gemma": dict(GEMMA, seed=13, num_key_value_heads=3, head_dim=8, intermediate_size=11, rope=10000.0, old_words=True,
+                  legacy_gelu=True),
+    # One key-value head for all, three layers, untied, an epsilon that counts, bfloat16.
+    "gemma-untied": dict(GEMMA, seed=14, num_hidden_layers=3, num_key_value_heads=1, head_dim=4, intermediate_size=7,
+                         rope=500.0, tie_word_embeddings=False, rms_norm_eps=1e-2, dtype=torch.bfloat16),
+    # As transformers writes it, with the prefix of the model with a head.
+    "gpt2": dict(GPT2, seed=15, n_layer=2, n_head=4),
+    # As published: no prefix, masks among the tensors; heads of odd width, an MLP narrower than 4 d_model, exact GELU.
+    "gpt2-bare": dict(GPT2, seed=16, n_layer=3, n_head=4, n_inner=14, activation_function="gelu", layer_norm_epsilon=1e-2,
+                      bare=True),
 }
-OWN_KEYS = {"cls", "seed", "rope", "old_words", "tables", "fused", "dtype"}
-GRADIENTS_OF = ["granite", "qwen3-fused"]  # tied embeddings, factors, norms of queries and keys, both gatings
+OWN_KEYS = {"cls", "seed", "rope", "old_words", "tables", "fused", "dtype", "legacy_gelu", "bare"}
+GRADIENTS_OF = ["granite", "qwen3-fused", "gpt2"]  # tied, factors, norms of queries and keys, both gatings, biases
 LOAD_BALANCE_WEIGHT = 0.05
 BATCH, POS = 2, 9
 
@@ -75,17 +98,26 @@ BATCH, POS = 2, 9
 def build(m, folder):
     """Saves a seeded model."""
     torch.manual_seed(m["seed"])
+    rope = {"rope_parameters": {"rope_type": "default", "rope_theta": m["rope"]}} if "rope" in m else {}
     config = getattr(transformers, m["cls"] + "Config")(
-        rope_parameters={"rope_type": "default", "rope_theta": m["rope"]},
+        **rope,
         **{key: value for key, value in m.items() if key not in OWN_KEYS},
     )
-    model = getattr(transformers, m["cls"] + "ForCausalLM")(config)
+    model = class_of(m)(config)
     with torch.no_grad():
         for name, w in model.named_parameters():
-            if w.dim() == 1:
+            if name.endswith(".bias"):
+                w.normal_(std=0.3)
+            elif w.dim() == 1 and m["cls"] == "Gemma":  # kept as the gain's distance from 1
+                w.uniform_(-0.5, 0.5)
+            elif w.dim() == 1:
                 w.uniform_(0.5, 1.5)
-            elif "embed" in name:
+            elif "wpe" in name:
+                w.normal_(std=0.7)
+            elif "embed" in name or "wte" in name:
                 w.normal_()
+            elif m["cls"] == "GPT2":  # [in, out]
+                w.normal_(std=1.2 / w.shape[0] ** 0.5)
             else:  # unit variance in, about unit variance out; the router sharper, so that tokens differ
                 router = "gate.weight" in name or "router" in name
                 w.normal_(std=(2.0 if router else 1.2) / w.shape[-1] ** 0.5)
@@ -102,13 +134,31 @@ def build(m, folder):
         save_file(tensors, folder / "model.safetensors", {"format": "pt"})
 
 
+    if m.get("legacy_gelu"):
+        rewritten = json.loads((folder / "config.json").read_text()) | {"hidden_act": "gelu"}
+        (folder / "config.json").write_text(json.dumps(rewritten, indent=2) + "\n")
+    if m.get("bare"):
+        tensors = load_file(folder / "model.safetensors")
+        tensors = {key.removeprefix("transformer."): x for key, x in tensors.items()}
+        for l in range(m["n_layer"]):
+            tensors[f"h.{l}.attn.bias"] = torch.ones(1, 1, m["n_positions"], m["n_positions"]).tril()
+        save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+
+
+def class_of(m):
+    return getattr(transformers, m["cls"] + ("LMHeadModel" if m["cls"] == "GPT2" else "ForCausalLM"))
+
+
 def load(m, folder):
     """The saved model, in float32."""
-    cls = getattr(transformers, m["cls"] + "ForCausalLM")
-    model = cls.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager",
-                                experts_implementation="eager")
+    experts = {"experts_implementation": "eager"} if has_experts(m) else {}
+    model = class_of(m).from_pretrained(folder, dtype=torch.float32, attn_implementation="eager", **experts)
     model.config.tie_last_hidden_states = False
     return model
+
+
+def has_experts(m):
+    return "num_experts_per_tok" in m
 
 
 def rewrite(path):
@@ -134,7 +184,8 @@ def record(model, ids):
 
     def norm(module, name):
         def after(_m, args, output):
-            keep(f"{name}.hook_scale", (args[0].square().mean(-1, keepdim=True) + module.variance_epsilon).sqrt())
+            eps = module.eps if hasattr(module, "eps") else module.variance_epsilon
+            keep(f"{name}.hook_scale", (args[0].square().mean(-1, keepdim=True) + eps).sqrt())
             keep(f"{name}.hook_normalized", output)
 
         module.register_forward_hook(after)
@@ -193,6 +244,61 @@ def record(model, ids):
     return values
 
 
+def record_gpt2(model, ids):
+    """The same for GPT-2, whose modules have other names: positions are added, nothing is rotated."""
+    values = {}
+    config, modeling = model.config, importlib.import_module(type(model).__module__)
+    heads, d_head = config.n_head, config.n_embd // config.n_head
+
+    def keep(name, value):
+        values[name] = value.detach().clone()
+
+    def norm(module, name):
+        def after(_m, args, output):
+            keep(f"{name}.hook_scale", (args[0].var(-1, keepdim=True, unbiased=False) + module.eps).sqrt())
+            keep(f"{name}.hook_normalized", output)
+
+        module.register_forward_hook(after)
+
+    def attention(module, query, key, value, mask, scaling=None, **kwargs):
+        out, pattern = eager(module, query, key, value, mask, scaling=scaling, **kwargs)
+        name = f"blocks.{module.layer_idx}.attn"
+        for hook, x in zip("qkv", [query, key, value]):
+            keep(f"{name}.hook_{hook}", x.transpose(1, 2))
+        ahead = torch.ones(ids.shape[1], ids.shape[1]).triu(1).bool()
+        keep(f"{name}.hook_attn_scores", (query @ key.transpose(2, 3) / d_head**0.5).masked_fill(ahead, -torch.inf))
+        keep(f"{name}.hook_pattern", pattern)
+        keep(f"{name}.hook_z", out)
+        return out, pattern
+
+    body = model.transformer
+    body.wte.register_forward_hook(lambda _m, _args, output: keep("hook_embed", output))
+    body.wpe.register_forward_hook(lambda _m, _args, output: keep("hook_pos_embed", output.expand(*ids.shape, -1)))
+    for l, block in enumerate(body.h):
+        name = f"blocks.{l}"
+        block.register_forward_pre_hook(lambda _m, args, name=name: keep(f"{name}.hook_resid_pre", args[0]))
+        block.register_forward_hook(lambda _m, _args, output, name=name: keep(f"{name}.hook_resid_post", output))
+        norm(block.ln_1, f"{name}.ln1")
+        norm(block.ln_2, f"{name}.ln2")
+        block.ln_2.register_forward_pre_hook(lambda _m, args, name=name: keep(f"{name}.hook_resid_mid", args[0]))
+        block.attn.c_proj.register_forward_hook(lambda _m, _args, output, name=name: keep(f"{name}.hook_attn_out", output))
+        block.mlp.c_fc.register_forward_hook(lambda _m, _args, output, name=name: keep(f"{name}.mlp.hook_pre", output))
+        block.mlp.c_proj.register_forward_pre_hook(lambda _m, args, name=name: keep(f"{name}.mlp.hook_post", args[0]))
+        block.mlp.register_forward_hook(lambda _m, _args, output, name=name: keep(f"{name}.hook_mlp_out", output))
+    norm(body.ln_f, "ln_final")
+
+    eager = modeling.eager_attention_forward
+    modeling.eager_attention_forward = attention
+    with torch.no_grad():
+        output = model(ids, output_attentions=True, output_hidden_states=True)
+    modeling.eager_attention_forward = eager
+    keep("logits", output.logits)
+    for l in range(config.n_layer):
+        assert torch.equal(output.attentions[l], values[f"blocks.{l}.attn.hook_pattern"])
+        assert torch.equal(output.hidden_states[l], values[f"blocks.{l}.hook_resid_pre"])
+    return values
+
+
 def record_moe(moe, name, keep, shape):
     router = moe.gate if hasattr(moe, "gate") else moe.router
     mixture = moe.experts.forward
@@ -237,10 +343,15 @@ def report(name, values, folder):
 def save_gradients(model, ids, folder):
     """Saves the gradient of the training loss as a model whose weights it is; returns the loss."""
     inputs, labels = ids[:, :-1], ids[:, 1:].contiguous()
-    model.config.router_aux_loss_coef = model.router_aux_loss_coef = LOAD_BALANCE_WEIGHT
-    output = model(inputs, labels=inputs, shift_labels=labels, output_router_logits=True)
+    balance = 0.0
+    if hasattr(model.config, "router_aux_loss_coef"):
+        model.config.router_aux_loss_coef = model.router_aux_loss_coef = LOAD_BALANCE_WEIGHT
+        output = model(inputs, labels=inputs, shift_labels=labels, output_router_logits=True)
+        balance = LOAD_BALANCE_WEIGHT * output.aux_loss
+    else:
+        output = model(inputs, labels=inputs, shift_labels=labels)
     cross_entropy = torch.nn.functional.cross_entropy(output.logits.flatten(0, 1), labels.flatten())
-    assert torch.allclose(output.loss, cross_entropy + LOAD_BALANCE_WEIGHT * output.aux_loss)
+    assert torch.allclose(output.loss, cross_entropy + balance)
     output.loss.backward()
     for w in model.parameters():
         w.data = w.grad
@@ -260,7 +371,7 @@ def main():
         folder = HERE / name
         build(m, folder)
         ids = torch.randint(m["vocab_size"], (BATCH, POS))
-        values = {"ids": ids, **record(load(m, folder), ids)}
+        values = {"ids": ids, **(record_gpt2 if m["cls"] == "GPT2" else record)(load(m, folder), ids)}
         if name in GRADIENTS_OF:
             values["loss"] = save_gradients(load(m, folder), ids, HERE / f"{name}.gradients")
         save_file({key: stored(x) for key, x in values.items()}, HERE / f"{name}.values.safetensors")

@@ -13,7 +13,7 @@ import { randomModel, TINY_DENSE } from "../../helpers.ts";
 
 const GOLDEN = join(import.meta.dirname, "../../golden");
 
-// All experts in a tensor, in float32 and bfloat16; a tensor for each; gate and up in one; tied; capped and scaled.
+// All experts in a tensor, in float32 and bfloat16; a tensor for each; gate and up in one; tied; capped and scaled; biases, gains stored from 1, learned positions.
 const MODELS = [
   "dbrx/p1",
   "dbrx/bf16",
@@ -22,6 +22,9 @@ const MODELS = [
   "families/qwen3-fused",
   "families/granite",
   "families/grok",
+  "families/llama-biased",
+  "families/gemma",
+  "families/gpt2",
 ];
 
 /** The smallest budget that a model can be run with, as the refusal of a smaller one says it. */

@@ -6,7 +6,7 @@ import { TINY } from "../../helpers.ts";
 
 test("a small model can be stepped, with every option there is", () => {
   expect(canStep(TINY)).toBe(true);
-  const all: Required<ModelConfig> = {
+  const all: Omit<Required<ModelConfig>, "learnedPositions" | "attentionBias" | "normBias"> = {
     ...TINY,
     denseBlocks: { layers: [1], mlp: { kind: "dense", dFf: 7, activation: "silu" } },
     attentionScale: 1,
@@ -23,6 +23,9 @@ test("a small model can be stepped, with every option there is", () => {
 
 test("a model whose configuration says what a step does not know cannot", () => {
   expect(canStep({ ...TINY, slidingWindow: 4096 } as ModelConfig)).toBe(false);
+  expect(canStep({ ...TINY, ropeBase: null })).toBe(false);
+  expect(canStep({ ...TINY, attentionBias: true })).toBe(false);
+  expect(canStep({ ...TINY, mlp: { kind: "dense", dFf: 7, activation: "silu", ungated: true } })).toBe(false);
   expect(canStep({ ...TINY, mlp: { ...TINY.mlp, nShared: 1 } } as ModelConfig)).toBe(false);
 });
 

@@ -4,9 +4,10 @@ import { parseConfig } from "../../../lib/families/index.ts";
 import { changed, type Json, published } from "./published.ts";
 
 const MODELS = ["mixtral-8x7b", "olmoe-1b-7b", "qwen3-30b-a3b", "granite-3.0-1b-a400m", "grok-1"];
-const base = (name: string): number => parseConfig(published(name)).ropeBase;
+const DENSE = ["llama-2-70b", "gemma-7b"];
+const base = (name: string): number => parseConfig(published(name)).ropeBase!;
 
-describe.each(MODELS)("the config.json of %s", (name) => {
+describe.each([...MODELS, ...DENSE])("the config.json of %s", (name) => {
   test.each<[string, Json]>([
     ["more than is read", { architectures: ["x"], new_field: { deep: [1] }, pad_token_id: 5, use_cache: false }],
     [
@@ -15,6 +16,7 @@ describe.each(MODELS)("the config.json of %s", (name) => {
     ],
     ["RoPE's base twice, if it is the same", { rope_theta: base(name), rope_parameters: { rope_theta: base(name) } }],
     ["a RoPE that is scaled by name alone", { rope_scaling: { type: "default" } }],
+    ["what is for training", { attention_dropout: 0.1, router_jitter_noise: 0.01 }],
   ])("may hold %s", (_, fields) => {
     expect(parseConfig(changed(name, fields))).toEqual(parseConfig(published(name)));
   });
@@ -26,11 +28,7 @@ describe.each(MODELS)("the config.json of %s", (name) => {
     [{ vocab_size: [1] }, ": vocab_size must be a number, got [1]"],
     [{ max_position_embeddings: undefined }, ": max_position_embeddings must be a number, got undefined"],
     [{ rms_norm_eps: undefined }, ": rms_norm_eps must be a number, got undefined"],
-    [{ num_experts_per_tok: undefined }, ": num_experts_per_tok must be a number, got undefined"],
     [{ tie_word_embeddings: "no" }, ': tie_word_embeddings must be true or false, got "no"'],
-    [{ attention_bias: true }, ": attention_bias must be false, got true"],
-    [{ mlp_bias: true }, ": mlp_bias must be false, got true"],
-    [{ attention_dropout: 0.1 }, ": attention_dropout must be 0, got 0.1"],
     [{ quantization_config: { bits: 4 } }, ': quantization_config must be null, got {"bits":4}'],
     [{ rope_scaling: { type: "linear", factor: 2 } }, ' rope_scaling: type must be "default", got "linear"'],
     [{ rope_scaling: { rope_type: "yarn", factor: 4 } }, ' rope_scaling: rope_type must be "default", got "yarn"'],
@@ -43,6 +41,22 @@ describe.each(MODELS)("the config.json of %s", (name) => {
     ],
   ])("with %j is refused in one line", (fields, message) => {
     expect(() => parseConfig(changed(name, fields))).toThrow(new ConfigError(`config.json${message}`));
+  });
+});
+
+describe.each([...MODELS, "gemma-7b"])("the config.json of %s, whose projections have no biases,", (name) => {
+  test.each(["attention_bias", "mlp_bias"])("is refused with %s", (field) => {
+    expect(() => parseConfig(changed(name, { [field]: true }))).toThrow(
+      new ConfigError(`config.json: ${field} must be false, got true`),
+    );
+  });
+});
+
+describe.each(MODELS)("the config.json of %s, which has experts,", (name) => {
+  test("must say how many of them a token takes", () => {
+    expect(() => parseConfig(changed(name, { num_experts_per_tok: undefined }))).toThrow(
+      new ConfigError("config.json: num_experts_per_tok must be a number, got undefined"),
+    );
   });
 });
 

@@ -48,10 +48,4 @@ describe("Mixtral's config.json", () => {
       new ConfigError("config.json: sliding_window must be null or at least max_position_embeddings (32768), got 4096"),
     );
   });
-
-  test("with noise on what the router reads is refused", () => {
-    expect(() => parseConfig(changed(MODEL, { router_jitter_noise: 0.1 }))).toThrow(
-      new ConfigError("config.json: router_jitter_noise must be 0, got 0.1"),
-    );
-  });
 });
