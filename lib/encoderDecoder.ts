@@ -180,9 +180,9 @@ export class EncoderDecoderModel {
       const weights = {
         kind: "dense",
         activation: this.config.activation,
-        gate: this.#param<tf.Tensor2D>(`${path}.mlp.W_gate`),
-        up: this.#param<tf.Tensor2D>(`${path}.mlp.W_up`),
-        down: this.#param<tf.Tensor2D>(`${path}.mlp.W_down`),
+        gate: { w: this.#param<tf.Tensor2D>(`${path}.mlp.W_gate`), b: null },
+        up: { w: this.#param<tf.Tensor2D>(`${path}.mlp.W_up`), b: null },
+        down: { w: this.#param<tf.Tensor2D>(`${path}.mlp.W_down`), b: null },
       } as const;
       const out = tap(
         "hook_mlp_out",

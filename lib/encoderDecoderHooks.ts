@@ -32,13 +32,17 @@ export const CROSS_HOOKS = {
 } as const satisfies Record<string, HookSpec>;
 
 type CrossPattern = keyof typeof CROSS_HOOKS;
-/** Without experts, without RoPE, and logits only once. */
+/** Without experts, RoPE and learned positions, and logits only once. */
 type SharedPattern = Exclude<
   HookPattern,
-  `${string}.mlp.hook_router${string}` | `${string}expert${string}` | `${string}.hook_rot_${string}` | "logits"
+  | `${string}.mlp.hook_router${string}`
+  | `${string}expert${string}`
+  | `${string}.hook_rot_${string}`
+  | "hook_pos_embed"
+  | "logits"
 >;
 
-const ABSENT = /\.mlp\.hook_router|expert|\.hook_rot_|^logits$/;
+const ABSENT = /\.mlp\.hook_router|expert|\.hook_rot_|^hook_pos_embed$|^logits$/;
 
 type Numbered<P extends string> = P extends `${infer A}{l}${infer B}` ? `${A}${number}${B}` : P;
 type AfterBlock<P> = P extends `blocks.{l}.${infer Rest}` ? Rest : never;
