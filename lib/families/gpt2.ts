@@ -1,5 +1,6 @@
 import type { Activation } from "../config.ts";
 import { ConfigError } from "../errors.ts";
+import { paramShapes } from "../params.ts";
 import { type Family, plain, turned, type WeightRecipe } from "./family.ts";
 import { Fields } from "./fields.ts";
 
@@ -84,37 +85,14 @@ export const gpt2: Family = {
     tie_word_embeddings: config.tiedEmbeddings === true,
   }),
 
+  // The file holds every parameter as we do.
   recipe(param, config, held = () => undefined): WeightRecipe {
-    const { dModel, dVocab, nCtx, mlp } = config;
-    if (param === "unembed.W_U") return turned("lm_head.weight", [dVocab, dModel]);
+    const shape = paramShapes({ ...config, tiedEmbeddings: false }).get(param);
     const [, layer, part = param] = /^blocks\.(\d+)\.(.+)$/.exec(param) ?? [];
+    if (shape === undefined) throw new ConfigError(`config: parameters must be those of a gpt2, got ${param}`);
+    if (part === "unembed.W_U") return turned("lm_head.weight", shape.toReversed());
     // The published files name the bare model; transformers writes the one with a head.
     const prefix = held("transformer.wte.weight") === undefined ? "" : "transformer.";
-    const name = NAMES[part];
-    if (name === undefined) throw new ConfigError(`config: a gpt2 has no ${param}`);
-    return plain(`${prefix}${layer === undefined ? "" : `h.${layer}.`}${name}`, shapeOf(part));
-
-    function shapeOf(of: string): number[] {
-      switch (of) {
-        case "embed.W_E":
-          return [dVocab, dModel];
-        case "embed.W_pos":
-          return [nCtx, dModel];
-        case "attn.W_QKV":
-          return [dModel, 3 * dModel];
-        case "attn.b_QKV":
-          return [3 * dModel];
-        case "attn.W_O":
-          return [dModel, dModel];
-        case "mlp.W_up":
-          return [dModel, mlp.dFf];
-        case "mlp.b_up":
-          return [mlp.dFf];
-        case "mlp.W_down":
-          return [mlp.dFf, dModel];
-        default:
-          return [dModel];
-      }
-    }
+    return plain(`${prefix}${layer === undefined ? "" : `h.${layer}.`}${NAMES[part]}`, shape);
   },
 };
