@@ -1,20 +1,21 @@
 /**
  * Trains the small models of the four studies and sums up what they show: `npx tsx scripts/studies.ts [--only NAME]`.
  * Reads `.cache/corpus`, writes `models/studies`: a tokenizer, a record for each run, the routing of the probe text on the way of
- * the first one. A run whose record is there is not trained again, so a stopped command goes on where it was.
+ * the first one, and summary.json. A run whose record is there is not trained again, so a stopped command goes on where it was.
  */
 import { mkdir, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { useBackend } from "../lib/backend.ts";
-import { exists, loadTokenizer } from "../lib/checkpoint/folder.ts";
+import { exists, loadTokenizer, readJson } from "../lib/checkpoint/folder.ts";
 import { readTexts, tokensOf } from "../lib/cli/corpus.ts";
 import { progressLine } from "../lib/cli/progress.ts";
 import { clock } from "../lib/clock.ts";
 import { saveTrace } from "../lib/trace/node.ts";
 import { trainBpe } from "../lib/train/bpe.ts";
 import { probeKind } from "./studies/probe.ts";
-import { trainVariant } from "./studies/trainVariant.ts";
+import { summaryOf } from "./studies/summary.ts";
+import { type StudyRecord, trainVariant } from "./studies/trainVariant.ts";
 import { N_PIECES, SEEDS, studyRun, VARIANTS } from "./studies/variants.ts";
 
 const CORPUS = join(import.meta.dirname, "../.cache/corpus");
@@ -66,6 +67,13 @@ for (const { variant, seed } of jobs.filter((job) => only.includes(job.variant.n
   line.clear();
   console.log(`${variant.name} ${seed}: ${record.probes.at(-1)!.natsPerToken} nats a token, ${clock(record.seconds)}`);
 }
+
+const records: StudyRecord[] = [];
+for (const { variant, seed } of jobs) {
+  const path = join(STUDIES, "runs", `${variant.name}-${seed}.json`);
+  if (await exists(path)) records.push((await readJson(path)) as StudyRecord);
+}
+await writeWhole(join(STUDIES, "summary.json"), summaryOf(records));
 
 async function trainingTexts(): Promise<string[]> {
   const kinds = await readTexts(join(CORPUS, "train"));
