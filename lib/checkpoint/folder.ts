@@ -158,14 +158,22 @@ function withPoints(json: object, fields: readonly string[]): string {
   return `${JSON.stringify(json, null, 2)}\n`.replace(whole, "$1.0");
 }
 
-/** The config.json that says all that the configuration says. */
+/** The config.json that says all that the configuration says, by its fields and by those that are absent. */
 function configJson(config: ModelConfig): Record<string, unknown> {
   const json = familyOf(config.family).toJson(config);
-  const readBack = parseConfig(json);
-  for (const field of Object.keys(config) as (keyof ModelConfig)[])
-    if (!isDeepStrictEqual(readBack[field], config[field]))
+  const [stated, readBack] = [spelledOut(config), spelledOut(parseConfig(json))];
+  for (const field of new Set([...Object.keys(stated), ...Object.keys(readBack)]))
+    if (!isDeepStrictEqual(readBack[field], stated[field]))
       throw new ConfigError(
-        `config: ${field} must be ${shown(readBack[field])}, all that a ${config.family}'s config.json can say, got ${shown(config[field])}`,
+        `config: ${field} must be ${shown(readBack[field])}, all that a ${config.family}'s config.json can say, got ${shown(stated[field])}`,
       );
   return json;
+}
+
+/** A configuration whose absent factors are named; what is false is absent. */
+function spelledOut(config: ModelConfig): Record<string, unknown> {
+  const { attentionScale = config.dHead ** -0.5, embeddingScale = 1, residualScale = 1, logitScale = 1 } = config;
+  const whole = { ...config, attentionScale, embeddingScale, residualScale, logitScale };
+  const stated = Object.entries(whole).filter(([, value]) => value !== false && value !== undefined);
+  return Object.fromEntries(stated);
 }

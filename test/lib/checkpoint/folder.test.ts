@@ -114,6 +114,32 @@ describe("saveModel and loadModel", () => {
       "config: normEps must be 0.00001, all that a dbrx's config.json can say, got 0.000001",
     ],
     ["dHead", { dHead: 6 }, "config: dHead must be 4, all that a dbrx's config.json can say, got 6"],
+    [
+      "a Gemma whose embeddings are not scaled",
+      {
+        family: "gemma",
+        norm: "rmsNorm",
+        clipQkv: null,
+        tiedEmbeddings: true,
+        mlp: { kind: "dense", dFf: 9, activation: "geluTanh" },
+      },
+      "config: embeddingScale must be 4, all that a gemma's config.json can say, got 1",
+    ],
+    [
+      "a LLaMA without a gate",
+      {
+        family: "llama",
+        norm: "rmsNorm",
+        clipQkv: null,
+        mlp: { kind: "dense", dFf: 9, activation: "silu", ungated: true },
+      },
+      'config: mlp must be {"kind":"dense","dFf":9,"activation":"silu"}, all that a llama\'s config.json can say, got {"kind":"dense","dFf":9,"activation":"silu","ungated":true}',
+    ],
+    [
+      "a DBRX with learned positions",
+      { learnedPositions: true },
+      "config: learnedPositions must be undefined, all that a dbrx's config.json can say, got true",
+    ],
   ])("refuse a configuration that would not read back: %s", async (_, change, message) => {
     const model = randomModel({ ...TINY, ...change });
     await expect(saveModel(dir, model)).rejects.toThrow(new ConfigError(message));
