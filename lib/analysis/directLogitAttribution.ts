@@ -1,6 +1,6 @@
 import * as tf from "@tensorflow/tfjs";
 import type { ActivationCache } from "../cache.ts";
-import type { ModelConfig } from "../config.ts";
+import { type ModelConfig, moeLayers } from "../config.ts";
 import { ConfigError } from "../errors.ts";
 import { type HookName, type Hooks, hookName } from "../hooks.ts";
 import type { MoeModel } from "../model.ts";
@@ -23,7 +23,10 @@ export interface LogitAttribution {
   mlp: Float32Array;
   /** [n_layers, n_tokens, n_heads] */
   heads: Float32Array;
-  /** The experts that each token used, best first, and what each added, weight included: [n_layers, n_tokens, top_k]. */
+  /**
+   * The experts that each token used, best first, and what each added, weight included: [n_layers, n_tokens, top_k]. NaN in
+   * the layers of a model with experts that have none; empty in a dense model.
+   */
   expertIndices: Uint16Array;
   experts: Float32Array;
 }
@@ -44,8 +47,8 @@ export interface AttributionOptions {
  *
  * A norm is not linear, so its scale is frozen: every part is divided by the scale that the whole stream had in this run
  * (`ln_final.hook_scale`), after its own mean is taken away where the norm is a LayerNorm. Then the parts sum to the logit.
- * The same holds for the norms that some families put after attention and MLP. What a part does by way of later layers is
- * not in it.
+ * The same holds for the norms that some families put after attention and MLP. A bias of the output projection is in the
+ * attention and in no head. What a part does by way of later layers is not in it.
  * @param tokens one sequence
  * @throws RangeError for targets that are not one token id for each token, and what the model refuses
  * @see Elhage et al. 2021, "A Mathematical Framework for Transformer Circuits"; Wang et al. 2022, arXiv:2211.00593, section 3.1
@@ -62,7 +65,7 @@ export function directLogitAttribution(
       `directLogitAttribution: norms must be without bias, which is no part of any block, got a ${config.family}`,
     );
   const n = tokens.length;
-  const { logits, cache } = model.runWithCache([tokens], { names: NAMES, hooks });
+  const { logits, cache } = model.runWithCache([tokens], { names: namesOf(config), hooks });
   const last = tf.tidy(
     () =>
       logits
@@ -97,15 +100,17 @@ export function directLogitAttribution(
   }
 }
 
-const NAMES = [
-  "hook_embed",
-  "blocks.*.attn.hook_z",
-  "blocks.*.hook_attn_out",
-  "blocks.*.mlp.hook_expert_*",
-  "blocks.*.hook_mlp_out",
-  "ln_final.hook_scale",
-  "logits",
-];
+function namesOf(config: ModelConfig): string[] {
+  return [
+    "hook_embed",
+    "blocks.*.attn.hook_z",
+    "blocks.*.hook_attn_out",
+    ...(moeLayers(config).length > 0 ? ["blocks.*.mlp.hook_expert_*"] : []),
+    "blocks.*.hook_mlp_out",
+    "ln_final.hook_scale",
+    "logits",
+  ];
+}
 
 interface Readers {
   targets: Int32Array;
@@ -166,29 +171,44 @@ function layerParts(
   config: ModelConfig,
   cache: ActivationCache,
 ): LayerParts {
-  const { wO, ln1Post, ln2Post } = weights.blocks[layer]!;
+  const { wO, ln1Post } = weights.blocks[layer]!;
   const n = direction.shape[0];
-  const z = cache.get(hookName(layer, "attn.hook_z")).reshape([n, -1]);
-  const outputs = cache.get(hookName(layer, "mlp.hook_expert_out")).squeeze([0]); // [n_tokens, top_k, d_model]
-  const mixing = cache.get(hookName(layer, "mlp.hook_expert_weights")).squeeze([0]); // [n_tokens, top_k]
-  const parts = {
+  return {
     attention: values(() => along(cache, hookName(layer, "hook_attn_out"), direction)),
     mlp: values(() => along(cache, hookName(layer, "hook_mlp_out"), direction)),
     heads: values(() => {
+      const z = cache.get(hookName(layer, "attn.hook_z")).reshape([n, -1]);
       const own = beforeAdding(direction, () => z.matMul(wO), ln1Post, config);
       return z
         .mul(own.matMul(wO, false, true))
         .reshape([n, config.nHeads, -1])
         .sum(-1);
     }),
+    ...expertParts(layer, direction, weights, config, cache),
+  };
+}
+
+function expertParts(
+  layer: number,
+  direction: tf.Tensor2D,
+  weights: Weights,
+  config: ModelConfig,
+  cache: ActivationCache,
+): Pick<LayerParts, "experts" | "expertIndices"> {
+  if (!moeLayers(config).includes(layer)) {
+    const slots = config.mlp.kind === "moe" ? direction.shape[0] * config.mlp.topK : 0;
+    return { experts: new Float32Array(slots).fill(Number.NaN), expertIndices: new Int32Array(slots) };
+  }
+  return {
+    expertIndices: cache.get(hookName(layer, "mlp.hook_expert_indices")).dataSync<"int32">(),
     experts: values(() => {
-      const own = beforeAdding(direction, () => outputs.mul(mixing.expandDims(-1)).sum(1), ln2Post, config);
+      const outputs = cache.get(hookName(layer, "mlp.hook_expert_out")).squeeze([0]); // [n_tokens, top_k, d_model]
+      const mixing = cache.get(hookName(layer, "mlp.hook_expert_weights")).squeeze([0]); // [n_tokens, top_k]
+      const whole = (): tf.Tensor => outputs.mul(mixing.expandDims(-1)).sum(1);
+      const own = beforeAdding(direction, whole, weights.blocks[layer]!.ln2Post, config);
       return outputs.mul(own.expandDims(1)).sum(-1).mul(mixing);
     }),
-    expertIndices: cache.get(hookName(layer, "mlp.hook_expert_indices")).dataSync<"int32">(),
   };
-  tf.dispose([z, outputs, mixing]);
-  return parts;
 }
 
 /** A direction that reads the residual stream, as one that reads a sublayer's output before it is normalised and scaled. */

@@ -1,3 +1,4 @@
+export { type BenchmarkScore, type BenchmarkScores, benchmarkScores } from "./benchmarkScores.ts";
 export { combinations } from "./combinations.ts";
 export { type ComparedSpeed, compareSpeeds } from "./compareSpeeds.ts";
 export { DBRX, DENSE_132B, GROK_1, LLAMA2_70B, MIXTRAL_8X7B } from "./models.ts";

@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import { combinations } from "../article/combinations.ts";
 import type { CheckpointInfo } from "../checkpoint/checkpoint.ts";
 import { exists, readJson } from "../checkpoint/folder.ts";
 import { openFolder } from "../checkpoint/node.ts";
@@ -8,13 +9,6 @@ import { listed } from "../errors.ts";
 import { isEncoderDecoder, parseConfig, parseEncoderDecoder } from "../families/index.ts";
 import { parameterCounts } from "../params.ts";
 import { type Command, parse } from "./command.ts";
-
-/** C(n, k), exactly. */
-export function combinations(n: number, k: number): bigint {
-  let result = 1n;
-  for (let i = 1; i <= k; i++) result = (result * BigInt(n - k + i)) / BigInt(i);
-  return result;
-}
 
 async function checkpointInfo(folder: string): Promise<CheckpointInfo | null> {
   const names = ["model.safetensors", "model.safetensors.index.json"];

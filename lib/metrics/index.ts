@@ -1,3 +1,4 @@
+export { type AblationChanges, ablationAgreement } from "./ablationAgreement.ts";
 export { activationRateDifference } from "./activationRateDifference.ts";
 export { type CacheHitRate, type CacheHitRateOptions, type CachePolicy, cacheHitRate } from "./cacheHitRate.ts";
 export { type CapacityDrops, type CapacityOptions, capacityDrops, type DropOrder } from "./capacityDrops.ts";
@@ -5,6 +6,7 @@ export { type Coactivation, coactivation } from "./coactivation.ts";
 export { type Confidence, type ConfidenceMeasure, confidence } from "./confidence.ts";
 export { type Coverage, type CoverageOptions, coverage } from "./coverage.ts";
 export { type DeviceBalance, type DeviceBalanceOptions, deviceBalance } from "./deviceBalance.ts";
+export { expectedDistinctExperts } from "./distinctExperts.ts";
 export { type ExpertFlow, type ExpertFlowOptions, expertFlow, type FlowEdge, type FlowNode } from "./expertFlow.ts";
 export { jensenShannon } from "./jensenShannon.ts";
 export { domainLabels, type Labels, positionLabels, tokenClassLabels, windowLabels } from "./labels.ts";

@@ -87,6 +87,25 @@ function sumOf(values: Float32Array, row: number, width: number): number {
   return values.subarray(row * width, (row + 1) * width).reduce((sum, x) => sum + x, 0);
 }
 
+test.each(["dbrx/glu", "families/qwen3-mixed"])(
+  "blocks sum to the logit in %s, which has layers without experts",
+  async (name) => {
+    await useBackend();
+    const model = await loadModel(join(GOLDEN, name));
+    const ids = [3, 1, 4, 1, 5, 9];
+    const found = directLogitAttribution(model, ids);
+    const { mlp, nLayers } = model.config;
+    expect(found.experts.length).toBe(mlp.kind === "moe" ? nLayers * 6 * mlp.topK : 0);
+    expect(found.experts.some(Number.isNaN)).toBe(mlp.kind === "moe");
+    for (let t = 0; t < 6; t++) {
+      let sum = found.embedding[t]!;
+      for (let row = t; row < nLayers * 6; row += 6) sum += found.attention[row]! + found.mlp[row]!;
+      expect(Math.abs(sum - found.logits[t]!)).toBeLessThan(1e-4);
+    }
+    model.dispose();
+  },
+);
+
 describe("on a random model", () => {
   let model: MoeModel;
   const ids = [5, 17, 3, 9, 0, 22];

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { combinations } from "../../../lib/article/combinations.ts";
+import { benchmarkScores } from "../../../lib/article/benchmarkScores.ts";
 import { compareSpeeds } from "../../../lib/article/compareSpeeds.ts";
 import { DBRX, DENSE_132B, GROK_1, LLAMA2_70B, MIXTRAL_8X7B } from "../../../lib/article/models.ts";
 import { decodePass, flopsPerToken, kvCacheBytes, passCosts, prefillPass } from "../../../lib/article/passCosts.ts";
@@ -17,17 +17,6 @@ import { weightParts } from "../../../lib/article/weightParts.ts";
 import { checkConfig, type ModelConfig } from "../../../lib/config.ts";
 import { expectedDistinctExperts } from "../../../lib/metrics/distinctExperts.ts";
 import { parameterCounts } from "../../../lib/params.ts";
-
-test("DBRX has 65 times as many combinations of experts as Mixtral, and counting knows its limits", () => {
-  expect([combinations(16, 4), combinations(8, 2)]).toEqual([1820, 28]);
-  expect(combinations(16, 4) / combinations(8, 2)).toBe(65);
-  expect([combinations(5, 0), combinations(5, 5), combinations(0, 0)]).toEqual([1, 1, 1]);
-  expect(combinations(52, 5)).toBe(2598960);
-  expect(combinations(50, 25)).toBe(126410606437752);
-  expect(() => combinations(256, 128)).toThrow("combinations: 256 choose 128 is beyond 2^53");
-  expect(() => combinations(4, 5)).toThrow("combinations: k must be a whole number from 0 to n (4), got 5");
-  expect(() => combinations(4.5, 2)).toThrow("combinations: k must be");
-});
 
 test("n tokens need 4, 7, 10.9 and 14.4 of DBRX's 16 experts", () => {
   // 16 (1 − (3/4)^n) for 1, 2, 4 and 8 tokens.
@@ -157,6 +146,20 @@ describe("against what was published", () => {
     const published = PUBLISHED_TOTALS;
     expect(at(DBRX) / at(LLAMA2_70B) / (published.DBRX / published["LLaMA2-70B"])).toBeCloseTo(1, 1);
     expect(at(DBRX) / at(DENSE_132B) / (published.DBRX / published["Dense-132B"])).toBeCloseTo(1, 0.8);
+  });
+
+  test("a score carries Wilson's interval of as many questions, and what was done otherwise", () => {
+    const table = {
+      ...OPEN_MODELS,
+      rows: [{ ...OPEN_MODELS.rows[6]!, questions: 100, values: [50, null, 90, null, null, 62.9] }],
+    };
+    const { dots } = benchmarkScores(table).rows[0]!;
+    // (0.5 ± 1.96 √(0.25/100 + 1.96²/40000) + 1.96²/200) / (1 + 1.96²/100), and 0.9 alike: published worked values.
+    expect([dots[0]!.low, dots[0]!.high].map((x) => x!.toFixed(1))).toEqual(["40.4", "59.6"]);
+    expect([dots[2]!.low, dots[2]!.high].map((x) => x!.toFixed(1))).toEqual(["82.6", "94.5"]);
+    expect(dots[1]).toBeNull();
+    expect(dots[5]!.otherwise).toBe("8-shot");
+    expect(benchmarkScores(OPEN_MODELS).rows[0]!.dots[0]).toEqual({ value: 74.5 });
   });
 
   test("the tables have a value or a gap for each model, in percent, and mark known models only", () => {

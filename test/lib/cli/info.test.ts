@@ -3,21 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
 import { readConfig } from "../../../lib/checkpoint/folder.ts";
-import { combinations } from "../../../lib/cli/info.ts";
 import { GOLDEN, moescope } from "./child.ts";
-
-describe("combinations", () => {
-  test("of 4 of DBRX's 16 experts are 1820", () => {
-    expect(combinations(16, 4)).toBe(1820n);
-    expect([combinations(5, 0), combinations(5, 5), combinations(5, 1)]).toEqual([1n, 1n, 5n]);
-  });
-
-  test("are exact where a float is not: C(512, 10) is what two halves of 256 give together", () => {
-    const halves = Array.from({ length: 11 }, (_, i) => combinations(256, i) * combinations(256, 10 - i));
-    expect(combinations(512, 10)).toBe(halves.reduce((a, b) => a + b));
-    expect(combinations(512, 10)).toBeGreaterThan(BigInt(Number.MAX_SAFE_INTEGER));
-  });
-});
 
 describe("moescope info", () => {
   let dir: string;

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { ablationAgreement } from "../../../lib/metrics/ablationAgreement.ts";
 import { type DocumentLosses, lossDifference } from "../../../lib/metrics/lossDifference.ts";
 import { pairedBootstrap } from "../../../lib/metrics/pairedBootstrap.ts";
 import { rankCorrelation } from "../../../lib/metrics/rankCorrelation.ts";
@@ -58,5 +59,26 @@ describe("rankCorrelation", () => {
     expect(rankCorrelation([4, 4, 9, Number.NaN], [0, 1, 2, 3])).toBeCloseTo(1.5 / Math.sqrt(3), 12);
     expect(rankCorrelation([7, 7, 7], [1, 2, 3])).toBeNaN();
     expect(() => rankCorrelation([1], [1, 2])).toThrow("rankCorrelation: both must be equally long, got 1 and 2");
+  });
+});
+
+describe("ablationAgreement", () => {
+  // Two layers of three experts on two documents of 1 and 3 tokens.
+  const changes = [1, 3, 2, 6, 4, 12, 5, 0, 0, 3, 0, 6];
+  const perDocument = [1, 3];
+
+  test("ranks experts within each layer by their change a token", () => {
+    // Layer 0: 1, 2, 4 by both documents. Layer 1: 1.25, 0.75, 1.5 by both, 5, 0, 0 by the first, 0, 1, 2 by the second.
+    const [same, mixed] = ablationAgreement({ changes, perDocument, nExperts: 3 }, [10, 20, 30, 1, 2, 3]);
+    expect(same).toEqual({ value: 1, low: 1, high: 1 });
+    expect(mixed!.value).toBeCloseTo(0.5, 12);
+    expect(mixed!.high).toBeCloseTo(1, 12);
+    expect(mixed!.low).toBeCloseTo(-Math.sqrt(3) / 2, 12);
+  });
+
+  test("refuses a measure of another size", () => {
+    expect(() => ablationAgreement({ changes, perDocument, nExperts: 3 }, [1, 2, 3])).toThrow(
+      "ablationAgreement: measure must be [n_layers, n_experts], 6 numbers, got 3",
+    );
   });
 });
