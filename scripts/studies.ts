@@ -16,7 +16,7 @@ import { trainBpe } from "../lib/train/bpe.ts";
 import { probeKind } from "./studies/probe.ts";
 import { summaryOf } from "./studies/summary.ts";
 import { type StudyRecord, trainVariant } from "./studies/trainVariant.ts";
-import { N_PIECES, SEEDS, studyRun, VARIANTS } from "./studies/variants.ts";
+import { N_PIECES, studyRun, VARIANTS } from "./studies/variants.ts";
 
 const CORPUS = join(import.meta.dirname, "../.cache/corpus");
 const STUDIES = join(import.meta.dirname, "../models/studies");
@@ -40,7 +40,7 @@ const texts = await trainingTexts();
 const tokenizerPath = join(STUDIES, "tokenizer.json");
 if (!(await exists(tokenizerPath))) await writeWhole(tokenizerPath, trainBpe(texts, { vocabSize: N_PIECES }));
 const tokenizer = await loadTokenizer(STUDIES);
-const { pos } = studyRun(VARIANTS[0]!, SEEDS[0]!);
+const { pos } = studyRun(VARIANTS[0]!, 1);
 const heldOut = await readTexts(join(CORPUS, "heldout"));
 const probe = [...heldOut].map(([kind, documents]) =>
   probeKind(kind, documents, tokenizer, { nWindows: N_WINDOWS, pos }),
@@ -50,7 +50,11 @@ for (const folder of ["runs", "traces"]) await mkdir(join(STUDIES, folder), { re
 
 const line = progressLine();
 let tokens: Uint16Array | null = null;
-const jobs = SEEDS.flatMap((seed) => VARIANTS.map((variant) => ({ variant, seed })));
+// Every model with one seed before any with the next, so that a stopped command leaves models that can be compared.
+const jobs = VARIANTS.flatMap((variant) =>
+  Array.from({ length: variant.nSeeds }, (_, i) => ({ variant, seed: i + 1 })),
+);
+jobs.sort((a, b) => a.seed - b.seed);
 for (const { variant, seed } of jobs.filter((job) => only.includes(job.variant.name))) {
   const path = join(STUDIES, "runs", `${variant.name}-${seed}.json`);
   if (await exists(path)) continue;
@@ -58,7 +62,7 @@ for (const { variant, seed } of jobs.filter((job) => only.includes(job.variant.n
   const { record, traces } = await trainVariant(variant, seed, { tokens, probe }, (p) =>
     line.show(`${variant.name} ${seed}  step ${p.step}/${p.steps}  ${clock(p.secondsLeft)} left`),
   );
-  if (variant === VARIANTS[0] && seed === SEEDS[0])
+  if (variant === VARIANTS[0] && seed === 1)
     for (const [step, trace] of traces) {
       const small = { ...trace, expertWeights: null, routerProbs: null };
       await saveTrace(join(STUDIES, "traces", `step-${String(step).padStart(4, "0")}.parquet`), small);

@@ -9,6 +9,8 @@ export interface Variant {
   dFf: number;
   loadBalanceWeight: number;
   zLossWeight: number;
+  /** It is trained with the seeds 1, 2 … up to this. */
+  nSeeds: number;
 }
 
 const BASE: Variant = {
@@ -18,6 +20,7 @@ const BASE: Variant = {
   dFf: 64,
   loadBalanceWeight: 0.05,
   zLossWeight: 0,
+  nSeeds: 5,
 };
 
 /**
@@ -27,14 +30,12 @@ const BASE: Variant = {
  */
 export const VARIANTS: readonly Variant[] = [
   BASE,
-  { ...BASE, name: "no-balance", loadBalanceWeight: 0 },
-  { ...BASE, name: "z-loss", zLossWeight: 0.001 },
+  { ...BASE, name: "no-balance", loadBalanceWeight: 0, nSeeds: 3 },
+  { ...BASE, name: "z-loss", zLossWeight: 0.001, nSeeds: 3 },
   { ...BASE, name: "experts-8-top-2", nExperts: 8, topK: 2, dFf: 128 },
   { ...BASE, name: "dense-active", nExperts: 1, topK: 1, dFf: 256, loadBalanceWeight: 0 },
   { ...BASE, name: "dense-total", nExperts: 1, topK: 1, dFf: 1024, loadBalanceWeight: 0 },
 ];
-
-export const SEEDS: readonly number[] = [1, 2, 3];
 
 /** Pieces of the studies' own tokenizer: few, since so short a run would spend itself on learning what rare ones are. */
 export const N_PIECES = 1024;
