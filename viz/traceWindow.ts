@@ -1,4 +1,5 @@
-import { listed, ShapeError } from "../lib/errors.ts";
+import { listed } from "../lib/errors.ts";
+import { checkTrace } from "../lib/metrics/checkTrace.ts";
 import type { RoutingTrace } from "../lib/trace/record.ts";
 import { maybeWhole, maybeWindow, type WindowOptions, windowText } from "./options.ts";
 import { showId, showToken, type Token } from "./tokens.ts";
@@ -53,21 +54,6 @@ export function traceWindow(
     tokens,
     text: nSequences > 1 ? `${text}, sequence ${sequence} of ${nSequences}` : text,
   };
-}
-
-function checkTrace(where: string, trace: RoutingTrace): void {
-  const { tokenIds, layers, topK, nExperts, expertIndices, expertWeights, routerProbs } = trace;
-  const arrays = [
-    { name: "expertIndices", array: expertIndices, axis: "top_k", size: topK },
-    { name: "expertWeights", array: expertWeights, axis: "top_k", size: topK },
-    { name: "routerProbs", array: routerProbs, axis: "n_experts", size: nExperts },
-  ];
-  if (layers.length === 0) throw new ShapeError(`${where}: trace.layers must hold at least one layer, got none`);
-  for (const { name, array, axis, size } of arrays) {
-    if (array === null || array.length === tokenIds.length * layers.length * size) continue;
-    const declared = `[n_tokens, n_layers, ${axis}] = [${tokenIds.length}, ${layers.length}, ${size}]`;
-    throw new ShapeError(`${where}: trace.${name} must be ${declared}, got ${array.length} numbers`);
-  }
 }
 
 /**

@@ -1,9 +1,8 @@
-import { mkdir, readFile } from "node:fs/promises";
+import { mkdir } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
-import { loadModel, loadTokenizer, readConfig } from "../checkpoint/folder.ts";
+import { loadModel, loadTokenizer, readConfig, readText } from "../checkpoint/folder.ts";
 import { writeWhole } from "../checkpoint/node.ts";
 import { clock } from "../clock.ts";
-import { CheckpointError } from "../errors.ts";
 import { routingTrace } from "../trace/capture.ts";
 import { TraceWriter } from "../trace/traceWriter.ts";
 import { type Command, parse, UsageError, wholeNumber } from "./command.ts";
@@ -14,14 +13,6 @@ interface Text {
   path: string;
   domain: string;
   ids: number[];
-}
-
-async function readText(path: string): Promise<string> {
-  try {
-    return await readFile(path, "utf8");
-  } catch (cause) {
-    throw new CheckpointError(`${path}: must be a readable file, got ${(cause as Error).message}`, { cause });
-  }
 }
 
 export const traceCommand: Command = {

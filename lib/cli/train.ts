@@ -13,6 +13,7 @@ import { readState, writeState } from "../train/state.ts";
 import { type TrainingProgress, train } from "../train/train.ts";
 import { type Command, parse } from "./command.ts";
 import { readTexts, tokensOf } from "./corpus.ts";
+import { type Progress, progressLine } from "./progress.ts";
 
 /** Where a run reads and writes; paths are relative to the working folder. */
 interface RunFiles {
@@ -24,32 +25,8 @@ interface RunFiles {
   state: string;
 }
 
-/** Where nobody watches the line being overwritten, one in this time is enough. */
-const PASSING_MS = 10_000;
-
 /** Training keeps a token in 16 bits. */
 const MAX_VOCABULARY = 1 << 16;
-
-interface Printer {
-  /** A line that stays. */
-  line(text: string): void;
-  /** A line that the next one overwrites on a terminal, and that elsewhere comes only now and then. */
-  passing(text: string): void;
-}
-
-function printer(): Printer {
-  const { stderr } = process;
-  let last = 0;
-  return {
-    line: (text) => stderr.write(stderr.isTTY ? `\r\x1b[K${text}\n` : `${text}\n`),
-    passing: (text) => {
-      const now = performance.now();
-      if (!stderr.isTTY && now - last < PASSING_MS) return;
-      last = now;
-      stderr.write(stderr.isTTY ? `\r\x1b[K${text}` : `${text}\n`);
-    },
-  };
-}
 
 export const trainCommand: Command = {
   usage: "moescope train RUN.json",
@@ -66,7 +43,7 @@ export const trainCommand: Command = {
 };
 
 async function trainFrom(path: string): Promise<void> {
-  const print = printer();
+  const print = progressLine();
   const { files, run } = await readRun(path);
   const tokenizerPath = join(files.data, "tokenizer.json");
   const tokenizer = fromTokenizerJson(await readJson(tokenizerPath));
@@ -77,7 +54,7 @@ async function trainFrom(path: string): Promise<void> {
   const heldOut = await readTexts(join(files.data, "heldout"));
   const tokens = tokensOf([...texts.values()].flat(), tokenizer);
   const backend = await useBackend();
-  print.line(`${[...texts.keys()].join(", ")}: ${tokens.length} tokens; on ${backend}`);
+  print.keep(`${[...texts.keys()].join(", ")}: ${tokens.length} tokens; on ${backend}`);
   const model = await trainResumably(files, run, tokens, print);
 
   await removeUnfinished(join(files.out, "model.safetensors"));
@@ -95,8 +72,8 @@ async function trainFrom(path: string): Promise<void> {
     await writeFile(join(files.out, "heldout.json"), `${JSON.stringify(losses, null, 2)}\n`);
   });
   for (const { kind, natsPerToken, bitsPerByte } of losses)
-    print.line(`${kind.padEnd(12)} ${natsPerToken.toFixed(3)} nats a token, ${bitsPerByte.toFixed(3)} bits a byte`);
-  print.line(`written to ${files.out}`);
+    print.keep(`${kind.padEnd(12)} ${natsPerToken.toFixed(3)} nats a token, ${bitsPerByte.toFixed(3)} bits a byte`);
+  print.keep(`written to ${files.out}`);
   model.dispose();
 }
 
@@ -121,7 +98,7 @@ async function trainResumably(
   { state: path }: RunFiles,
   run: TrainingRun,
   tokens: Uint16Array,
-  print: Printer,
+  print: Progress,
 ): Promise<MoeModel> {
   const curve = curveOf(path);
   await writing(path, async () => {
@@ -129,14 +106,14 @@ async function trainResumably(
     await removeUnfinished(path);
   });
   const state = (await exists(path)) ? await readState(path, run, tokens) : undefined;
-  if (state !== undefined) print.line(`going on from step ${state.step} of ${run.steps}`);
+  if (state !== undefined) print.keep(`going on from step ${state.step} of ${run.steps}`);
   await writing(curve, () => cutCurve(curve, state?.step ?? 0));
   let pending: string[] = [];
   return train(run, tokens, {
     ...(state === undefined ? {} : { state }),
     onStep: (progress) => {
       pending.push(`${JSON.stringify(curvePoint(progress))}\n`);
-      print.passing(progressText(progress));
+      print.show(progressText(progress));
     },
     onCheckpoint: async (current) => {
       await writing(curve, () => appendFile(curve, pending.join("")));

@@ -2,18 +2,13 @@ import { ShapeError } from "../errors.ts";
 import type { RoutingTrace } from "../trace/record.ts";
 
 /** What a metric needs of a trace beyond the chosen experts. */
-export type Need = "rankOrder" | "expertWeights" | "routerProbs" | "pieces";
+export type Need = "rankOrder" | "routerProbs" | "pieces" | "phases";
 
 const REASONS: Record<Need, { has: (trace: RoutingTrace) => boolean; must: string; got: string }> = {
   rankOrder: {
     has: (trace) => trace.rankOrdered,
     must: "keep the experts in order of preference, because a first choice has no meaning without it",
     got: "one whose recorder did not (rankOrdered is false)",
-  },
-  expertWeights: {
-    has: (trace) => trace.expertWeights !== null,
-    must: "hold the expert weights",
-    got: "one whose recorder kept only expert ids (expertWeights is null)",
   },
   routerProbs: {
     has: (trace) => trace.routerProbs !== null,
@@ -24,6 +19,11 @@ const REASONS: Record<Need, { has: (trace: RoutingTrace) => boolean; must: strin
     has: (trace) => trace.pieces !== null,
     must: "hold the tokens' text",
     got: "one whose recorder kept only token ids (pieces is null)",
+  },
+  phases: {
+    has: (trace) => trace.phases !== undefined,
+    must: "tell prompts from what was generated",
+    got: "one whose recorder did not (phases is absent)",
   },
 };
 
@@ -43,6 +43,7 @@ export function checkTrace(where: string, trace: RoutingTrace, ...needs: Need[])
     ["routerProbs", trace.routerProbs, "[n_tokens, n_layers, n_experts]", [nTokens, nLayers, nExperts]],
     ["pieces", trace.pieces, "[n_tokens]", [nTokens]],
     ["positions", trace.positions ?? null, "[n_tokens]", [nTokens]],
+    ["phases", trace.phases ?? null, "[n_tokens]", [nTokens]],
   ] as const;
   for (const [name, array, axes, sizes] of arrays) {
     if (array === null || array.length === sizes.reduce((a, b) => a * b)) continue;

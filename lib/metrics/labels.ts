@@ -1,4 +1,4 @@
-import type { RoutingTrace, TokenPiece } from "../trace/record.ts";
+import type { PHASES, RoutingTrace, TokenPiece } from "../trace/record.ts";
 import { checkTrace } from "./checkTrace.ts";
 
 /** A division of a trace's tokens into named groups, by which any metric of groups can ask. */
@@ -45,6 +45,18 @@ export function positionLabels(trace: RoutingTrace): Labels {
     const from = position === 0 ? 0 : 2 ** Math.floor(Math.log2(position));
     return spanName(from, Math.max(from, 2 * from - 1));
   });
+}
+
+const PHASE_NAMES: typeof PHASES = ["prefill", "decode"];
+
+/**
+ * Labels tokens by when they were routed: with their prompt ("prefill"), or on their own after the model had produced them
+ * ("decode").
+ * @throws RangeError for a trace whose recorder kept no phases
+ */
+export function phaseLabels(trace: RoutingTrace): Labels {
+  checkTrace("phaseLabels", trace, "phases");
+  return labelled("phaseLabels", trace, "token", ({ token }) => PHASE_NAMES[trace.phases![token]!]!);
 }
 
 /**

@@ -1,6 +1,7 @@
 import { shown } from "../errors.ts";
 import type { RoutingTrace } from "../trace/record.ts";
-import { countPairs } from "./countPairs.ts";
+import { checkTrace } from "./checkTrace.ts";
+import { pairsByRank, sumOf } from "./countPairs.ts";
 import { countTransitions } from "./countTransitions.ts";
 
 /**
@@ -30,15 +31,17 @@ export interface Sketch {
  */
 export function sketch(trace: RoutingTrace): Sketch {
   const { nExperts, topK, layers, tokenIds, rankOrdered } = trace;
-  const { counts, together } = countPairs(trace, "all");
+  checkTrace("sketch", trace);
+  const { counts, near, far } = pairsByRank("sketch", trace);
+  const adjacentPairs = rankOrdered ? Float64Array.from(near) : null;
   return {
     nExperts,
     topK,
     layers: [...layers],
     nTokens: tokenIds.length,
     counts: Float64Array.from(counts),
-    allPairs: Float64Array.from(together),
-    adjacentPairs: rankOrdered ? Float64Array.from(countPairs(trace, "adjacentRank").together) : null,
+    allPairs: Float64Array.from(sumOf(near, far)),
+    adjacentPairs,
     transitions: rankOrdered ? Float64Array.from(countTransitions(trace)) : null,
   };
 }

@@ -15,7 +15,9 @@ export interface Captured {
 
 /**
  * The routing of a run as plain typed arrays. The cache must hold `mlp.hook_expert_indices` and `hook_expert_weights` of
- * at least one layer; router probabilities go in where all those layers kept `hook_router_probs`.
+ * at least one layer; router probabilities go in where all those layers kept `hook_router_probs`. The experts of a token
+ * count as ordered by rank where their probabilities fall, or their weights where probabilities were not kept: a hook may
+ * have put others in their place.
  * @param model the model's name, for the record
  * @throws RangeError where no layer's routing was kept, or where tokens or pieces are not those of the run
  */
@@ -46,6 +48,10 @@ export function routingTrace({ cache, config, tokens, pieces }: Captured, model:
   };
   const rows = nTokens * layers.length;
   const hasProbs = layers.every((l) => cache.has(hookName(l, "mlp.hook_router_probs")));
+  const expertIndices = interleaved("mlp.hook_expert_indices", new Uint16Array(rows * topK));
+  const expertWeights = interleaved("mlp.hook_expert_weights", new Float32Array(rows * topK));
+  const routerProbs = hasProbs ? interleaved("mlp.hook_router_probs", new Float32Array(rows * nExperts)) : null;
+  const preferences = routerProbs === null ? expertWeights : chosen(routerProbs, expertIndices, topK);
   return {
     source: { engine: "moescope", model },
     nExperts,
@@ -54,11 +60,25 @@ export function routingTrace({ cache, config, tokens, pieces }: Captured, model:
     tokenIds,
     pieces,
     sequenceOffsets: Int32Array.from({ length: batch + 1 }, (_, s) => s * pos),
-    expertIndices: interleaved("mlp.hook_expert_indices", new Uint16Array(rows * topK)),
-    expertWeights: interleaved("mlp.hook_expert_weights", new Float32Array(rows * topK)),
-    routerProbs: hasProbs ? interleaved("mlp.hook_router_probs", new Float32Array(rows * nExperts)) : null,
-    rankOrdered: true,
+    expertIndices,
+    expertWeights,
+    routerProbs,
+    rankOrdered: falls(preferences, topK),
   };
+}
+
+/** The router's probability of each chosen expert, slot by slot. */
+function chosen(routerProbs: Float32Array, expertIndices: Uint16Array, topK: number): Float32Array {
+  const nExperts = (routerProbs.length / expertIndices.length) * topK;
+  return Float32Array.from(expertIndices, (e, i) => routerProbs[Math.floor(i / topK) * nExperts + e]!);
+}
+
+/** Equal values may come out of different kernels with another last bit. */
+const LAST_BITS = 1e-6;
+
+/** Whether values fall, or stay, from slot to slot of every token. */
+function falls(values: Float32Array, topK: number): boolean {
+  return values.every((value, i) => i % topK === 0 || value <= values[i - 1]! + LAST_BITS);
 }
 
 /** @throws RangeError where tokens or pieces are not as many as the run had */

@@ -21,13 +21,13 @@ describe("traceWindow", () => {
   test("refuses a trace whose arrays do not fit together", () => {
     expect(() => traceWindow("view", { ...SMALL, topK: 3 }, {}, 100)).toThrow(ShapeError);
     expect(() => traceWindow("view", { ...SMALL, topK: 3 }, {}, 100)).toThrow(
-      "view: trace.expertIndices must be [n_tokens, n_layers, top_k] = [3, 2, 3], got 12 numbers",
+      "view: expertIndices must be [n_tokens, n_layers, top_k] = [3, 2, 3], got 12 numbers",
     );
     expect(() => traceWindow("view", { ...SMALL, routerProbs: new Float32Array(23) }, {}, 100)).toThrow(
-      "view: trace.routerProbs must be [n_tokens, n_layers, n_experts] = [3, 2, 4], got 23 numbers",
+      "view: routerProbs must be [n_tokens, n_layers, n_experts] = [3, 2, 4], got 23 numbers",
     );
     expect(() => traceWindow("view", { ...SMALL, layers: [] }, {}, 100)).toThrow(
-      "view: trace.layers must hold at least one layer, got none",
+      "view: layers must hold at least one layer, got none",
     );
   });
 });

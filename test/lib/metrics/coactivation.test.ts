@@ -114,6 +114,6 @@ describe("coactivation", () => {
     expect(() => coactivation({ ...FOUR, nExperts: 3 })).toThrow("expert must be below nExperts (3), got 3");
     const twice = traceOf({ nExperts: 4, topK: 3, indices: [0, 1, 0], layers: [5] });
     expect(() => coactivation(twice)).toThrow("a token's 3 experts must be different, got one twice in layer 5");
-    expect(() => coactivation(twice, { pairs: "adjacentRank" })).toThrow("must be different, got 0 twice");
+    expect(() => coactivation(twice, { pairs: "adjacentRank" })).toThrow("must be different, got one twice in layer 5");
   });
 });

@@ -1,5 +1,11 @@
 import { describe, expect, test } from "vitest";
-import { domainLabels, positionLabels, tokenClassLabels, windowLabels } from "../../../lib/metrics/labels.ts";
+import {
+  domainLabels,
+  phaseLabels,
+  positionLabels,
+  tokenClassLabels,
+  windowLabels,
+} from "../../../lib/metrics/labels.ts";
 import type { TokenPiece } from "../../../lib/trace/record.ts";
 import { SIX } from "./traces.ts";
 
@@ -48,6 +54,21 @@ describe("labels", () => {
 
   test("take a trace's own domains", () => {
     expect(domainLabels({ ...SIX, domains: ["a", "a"] }).names).toEqual(["a"]);
+  });
+
+  test("tell a prompt's tokens from those that were generated", () => {
+    const phases = Uint8Array.from([0, 1, 0, 0, 1, 1]);
+    expect(phaseLabels({ ...SIX, phases })).toEqual({
+      names: ["prefill", "decode"],
+      of: Int32Array.from(phases),
+      unit: "token",
+    });
+    expect(() => phaseLabels({ ...SIX, phases: phases.subarray(1) })).toThrow(
+      "phaseLabels: phases must be [n_tokens] = [6], got 5 numbers",
+    );
+    expect(() => phaseLabels(SIX)).toThrow(
+      "phaseLabels: the trace must tell prompts from what was generated, got one whose recorder did not (phases is absent)",
+    );
   });
 
   test("refuse what they cannot tell", () => {

@@ -93,6 +93,27 @@ describe("records of a run", () => {
       expect(captured(half, (c) => routingTrace(c, "m")).layers).toEqual([0]);
     });
 
+    test("counts experts as ordered by rank only where the router's preference falls, whatever a hook put there", () => {
+      const ordered = (names: string[], hooks: Hooks): boolean => {
+        const { logits, cache } = model.runWithCache(TOKENS, { names, hooks });
+        const { rankOrdered } = routingTrace({ cache, config: model.config, tokens: TOKENS, pieces: PIECES }, "m");
+        logits.dispose();
+        cache.dispose();
+        return rankOrdered;
+      };
+      const ids = ["blocks.0.mlp.hook_expert_*"];
+      const withProbs = [...ids, "blocks.0.mlp.hook_router_probs"];
+      const reversed: Hooks = { "blocks.0.mlp.hook_expert_indices": (value) => value.reverse(-1) };
+      const weightless: Hooks = {
+        "blocks.0.mlp.hook_expert_weights": (value) =>
+          value.mul(Array.from({ length: topK }, (_, slot) => (slot === 0 ? 0 : 1))),
+      };
+      expect([ids, withProbs].map((names) => ordered(names, {}))).toEqual([true, true]);
+      expect([ids, withProbs].map((names) => ordered(names, reversed))).toEqual([false, false]);
+      // Without a weight the first choice stays the first choice, but only the probabilities can tell.
+      expect([ids, withProbs].map((names) => ordered(names, weightless))).toEqual([false, true]);
+    });
+
     test("says which hooks it needs", () => {
       expect(() => captured("blocks.*.mlp.hook_expert_indices", (c) => routingTrace(c, "m"))).toThrow(
         new RangeError(
