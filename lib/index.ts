@@ -62,7 +62,7 @@ export { fromTokenizerJson } from "./tokenizer/huggingFace.ts";
 export type { ChatMessage, EncodeOptions, Tokenizer } from "./tokenizer/tokenizer.ts";
 export type { Tokens } from "./tokens.ts";
 export { attentionTrace, type Captured, expertActivations, routingTrace } from "./trace/capture.ts";
-export type { ExpertCounts } from "./trace/counts.ts";
+export { type ExpertCounts, mergeCounts } from "./trace/counts.ts";
 export { readCounts, writeCounts } from "./trace/countsFile.ts";
 export { importRouting } from "./trace/import.ts";
 export type { Imported, ImportOptions } from "./trace/imported.ts";

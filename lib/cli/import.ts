@@ -1,6 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { refused, writeWhole } from "../checkpoint/node.ts";
 import { ConfigError } from "../errors.ts";
+import { mergeCounts } from "../trace/counts.ts";
 import { writeCounts } from "../trace/countsFile.ts";
 import { importRouting } from "../trace/import.ts";
 import type { Imported, ImportOptions } from "../trace/imported.ts";
@@ -47,8 +48,8 @@ export const importCommand: Command = {
   usage: "moescope import FILE... --out FILE [--experts N] [--top-k N] [--layers N] [--model NAME]",
   summary: "Reads the routing that another engine recorded and writes it as a trace.",
   details: [
-    "FILE             recordings of one model, told by their content: answers of vLLM or SGLang (JSON, .npy, .npz),",
-    "                 router logits of transformers (.safetensors, .npz), importance matrices of llama.cpp (.gguf),",
+    "FILE             recordings of one model, taken together; the content tells what they are: answers of vLLM or SGLang",
+    "                 (JSON, .npy, .npz), router logits of transformers (.safetensors, .npz), importance matrices of llama.cpp (.gguf),",
     "                 dumps of OLMoE's analysis (.jsonl), files of SGLang's expert distribution recorder (.pt)",
     "--out            the Parquet file to write; it is written whole or not at all",
     "--experts        experts of a layer, where the recording does not say it",
@@ -74,14 +75,21 @@ export const importCommand: Command = {
     const [firstPath, ...others] = paths as [string, ...string[]];
     const first = await read(firstPath);
     let nTokens = 0;
+    const mixed = (path: string, kind: Imported["kind"]): never => {
+      throw new ConfigError(`${path}: must hold ${first.kind} as ${firstPath} does, got ${kind}`);
+    };
     await writeWhole(out, async (sink) => {
-      if (first.kind === "counts" && others.length === 0) return writeCounts(sink, first.counts);
+      if (first.kind === "counts") {
+        const all = [first.counts];
+        for (const path of others) {
+          const imported = await read(path);
+          all.push(imported.kind === "counts" ? imported.counts : mixed(path, imported.kind));
+        }
+        return writeCounts(sink, mergeCounts(all));
+      }
       const writer = new TraceWriter(sink);
       const add = async (path: string, imported: Imported): Promise<void> => {
-        if (imported.kind === "counts")
-          throw new ConfigError(
-            `${path}: a file that holds only counts must be the only one, got ${paths.length} files`,
-          );
+        if (imported.kind === "counts") return mixed(path, imported.kind);
         await writer.add(imported.trace);
         nTokens += imported.trace.tokenIds.length;
       };

@@ -1,105 +1,149 @@
 import { fileSource } from "../checkpoint/node.ts";
-import { countExperts } from "../metrics/countExperts.ts";
-import { loadChance } from "../metrics/loadChance.ts";
-import { type LoadShape, loadShape } from "../metrics/loadShape.ts";
-import { type LoadStatistics, loadStatistics } from "../metrics/loadStatistics.ts";
-import type { ExpertCounts } from "../trace/counts.ts";
+import { CheckpointError } from "../errors.ts";
+import { mergeSketches, type Sketch, sketch } from "../metrics/sketch.ts";
+import { mergeCounts } from "../trace/counts.ts";
 import { readCounts } from "../trace/countsFile.ts";
 import { openParquet } from "../trace/parquet.ts";
-import { openTrace, type TraceFile } from "../trace/traceReader.ts";
-import { type Command, parse } from "./command.ts";
-import { progressLine } from "./progress.ts";
+import type { RoutingTrace } from "../trace/record.ts";
+import { joinTraces } from "../trace/sequences.ts";
+import { openTrace } from "../trace/traceReader.ts";
+import { type Command, parse, UsageError, wholeNumber } from "./command.ts";
+import { ELSEWHERE, SECTIONS, type Section, type Source } from "./metricsSections.ts";
+import { type Progress, progressLine } from "./progress.ts";
+import { table } from "./table.ts";
 
-/** The counts of a trace, a part in memory at a time. */
-async function countTrace(file: TraceFile): Promise<ExpertCounts> {
-  const { source, nExperts, topK, layers, nTokens } = file;
-  const counts = new Float64Array(layers.length * nExperts);
-  const line = progressLine();
-  let done = 0;
-  for await (const part of file.parts()) {
-    for (const [i, n] of countExperts(part, "moescope metrics").entries()) counts[i]! += n;
-    done += part.tokenIds.length;
-    line.show(`${done}/${nTokens} tokens`);
-  }
-  line.clear();
-  return { source, nExperts, topK, layers, counts };
-}
-
-async function countsOf(path: string): Promise<ExpertCounts> {
+/** What one file gives; without `whole`, a part of a trace at a time is in memory and only its sketch is kept. */
+async function readSource(path: string, whole: boolean, line: Progress): Promise<Source> {
   const source = await fileSource(path);
   try {
     const { metadata } = await openParquet(source);
-    return metadata["kind"] === "counts" ? await readCounts(source) : await countTrace(await openTrace(source));
+    if (metadata["kind"] === "counts") return { counts: await readCounts(source), sketch: null, trace: null };
+    const file = await openTrace(source);
+    const parts: RoutingTrace[] = [];
+    let all: Sketch | undefined;
+    for await (const part of file.parts()) {
+      all = mergeSketches([...(all === undefined ? [] : [all]), sketch(part)]);
+      if (whole) parts.push(part);
+      line.show(`${path}  ${all.nTokens}/${file.nTokens} tokens`);
+    }
+    if (all === undefined) throw new CheckpointError(`${path}: must hold at least one token, got none`);
+    return {
+      counts: { source: file.source, nExperts: all.nExperts, topK: all.topK, layers: all.layers, counts: all.counts },
+      sketch: all,
+      trace: whole ? joinTraces(parts) : null,
+    };
   } finally {
     await source.close();
   }
 }
 
-/** A layer's load: beside chance, or without it where experts per token are not known. */
-type LayerLoad = { layer: number } & (LoadStatistics | (LoadShape & { chance: null }));
+/** Files of one model as one; counts and traces together are counts. */
+function merged(sources: readonly Source[]): Source {
+  const [sketches, traces] = [sources.map((source) => source.sketch), sources.map((source) => source.trace)];
+  const isWhole = <T>(part: T | null): part is T => part !== null;
+  return {
+    counts: mergeCounts(sources.map(({ counts }) => counts)),
+    sketch: sketches.every(isWhole) ? mergeSketches(sketches) : null,
+    trace: traces.every(isWhole) ? joinTraces(traces) : null,
+  };
+}
 
-function layerLoads({ counts, layers, nExperts, topK }: ExpertCounts): LayerLoad[] {
-  const chances = new Map<number, LoadStatistics["chance"]>();
-  return layers.map((layer, row) => {
-    const load = counts.subarray(row * nExperts, (row + 1) * nExperts);
-    if (topK === null) return { layer, ...loadShape(load), chance: null };
-    const nTokens = load.reduce((sum, n) => sum + n, 0) / topK;
-    let chance = chances.get(nTokens);
-    if (chance === undefined && Number.isInteger(nTokens)) {
-      chance = loadChance({ nExperts, topK, nTokens });
-      chances.set(nTokens, chance);
-    }
-    return { layer, ...loadStatistics(load, chance === undefined ? { topK } : { topK, chance }) };
+/** The sections that were asked for by name. */
+function chosen(only: string | undefined): readonly Section[] {
+  if (only === undefined) return SECTIONS;
+  return only.split(",").map((name) => {
+    const section = SECTIONS.find((one) => one.name === name.trim());
+    if (section !== undefined) return section;
+    const known = SECTIONS.map((one) => one.name).join(", ");
+    throw new UsageError(`moescope: --only must name some of ${known}, got ${name}`);
   });
 }
 
-const COLUMNS = [
-  ["maxShare", "largest share"],
-  ["maxVio", "MaxVio"],
-  ["cv", "variation"],
-  ["gini", "Gini"],
-  ["effectiveExperts", "effective experts"],
-] as const;
+interface Report {
+  results: Record<string, unknown>;
+  tables: string[];
+  refused: Record<string, string>;
+}
 
-function table({ source, nExperts, topK }: ExpertCounts, loads: LayerLoad[]): string {
-  const rows = loads.map(({ layer, chance, ...load }) => [
-    `${layer}`,
-    ...COLUMNS.map(([name]) => {
-      const value = load[name].toFixed(3);
-      return chance === null ? value : `${value} (${chance[name].low.toFixed(3)} to ${chance[name].high.toFixed(3)})`;
-    }),
-  ]);
-  const lines = [["layer", ...COLUMNS.map(([, title]) => title)], ...rows];
-  const widths = lines[0]!.map((_, c) => Math.max(...lines.map((line) => line[c]!.length)));
+const KINDS = { counts: "counts", sketch: "a trace", trace: "a trace" } as const;
+
+/** Every section that the source allows, and why not for the others. */
+function report(source: Source, sections: readonly Section[], draws: number | undefined, line: Progress): Report {
+  const all: Report = { results: {}, tables: [], refused: {} };
+  for (const [i, { name, title, from, of }] of sections.entries()) {
+    if (source[from] === null) {
+      all.refused[name] = `needs ${KINDS[from]}, and not only counts`;
+      continue;
+    }
+    const onProgress = (done: number, total: number): void =>
+      line.show(`${name} (${i + 1}/${sections.length})  ${Math.floor((100 * done) / total)} %`);
+    try {
+      const { result, head, rows } = of(source, { onProgress, ...(draws !== undefined && { draws }) });
+      all.results[name] = result;
+      all.tables.push(`${title} [${name}]\n${table(head, rows)}`);
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error;
+      all.refused[name] = error.message;
+    }
+  }
+  return all;
+}
+
+function asText({ counts, sketch: whole }: Source, { tables, refused }: Report): string {
+  const { source, nExperts, topK } = counts;
+  const tokens = whole === null ? "" : `, ${whole.nTokens} tokens`;
+  const reasons = Object.entries({ ...refused, ...ELSEWHERE }).map(([name, reason]) => `${name}: ${reason}`);
   return [
-    `${source.model}, recorded by ${source.engine}: ${nExperts} experts, ${topK ?? "unknown"} per token`,
-    topK === null
-      ? "What chance gives depends on the experts per token: import with --top-k to see it."
-      : "In brackets: the central 95 % of what uniform routing of as many tokens gives.",
-    "",
-    ...lines.map((line) =>
-      line
-        .map((cell, c) => cell.padEnd(widths[c]!))
-        .join("  ")
-        .trimEnd(),
-    ),
-  ].join("\n");
+    [
+      `${source.model}, recorded by ${source.engine}: ${nExperts} experts, ${topK ?? "unknown"} per token${tokens}`,
+      topK === null
+        ? "What chance gives depends on the experts per token: import with --top-k to see it."
+        : "In brackets: the central 95 % of what chance alone gives; + above it, − below it.",
+    ].join("\n"),
+    ...tables,
+    `Not here:\n${reasons.join("\n")}`,
+  ].join("\n\n");
 }
 
 export const metricsCommand: Command = {
-  usage: "moescope metrics TRACE [--json]",
-  summary: "How evenly each layer uses its experts, beside what chance alone gives.",
-  details: "TRACE    a Parquet file that moescope trace or moescope import wrote\n--json   machine-readable",
+  usage: "moescope metrics FILE... [--only NAME,NAME] [--draws N] [--json]",
+  summary: "How the experts are used, by every measure that the files allow, beside what chance alone gives.",
+  details: [
+    "FILE     Parquet files of one model that moescope trace or moescope import wrote, taken together; traces with",
+    "         counts among them count as counts",
+    `--only   some of ${SECTIONS.map(({ name }) => name).join(", ")}`,
+    "         (load, coactivation and deviceBalance keep only a part of a trace in memory, however long it is)",
+    "--draws  random repetitions behind each chance (default: each metric's own number)",
+    "--json   machine-readable, with all that each metric has; null is not a number",
+  ].join("\n"),
   async run(args) {
-    const { values, positionals } = parse(args, ["TRACE"], { json: { type: "boolean" } });
-    const counts = await countsOf(positionals[0]!);
-    const layers = layerLoads(counts);
-    if (values.json !== true) {
-      console.log(table(counts, layers));
-      return;
-    }
-    const { source, nExperts, topK } = counts;
-    const plain = (_: string, value: unknown): unknown => (value instanceof Float64Array ? [...value] : value);
-    console.log(JSON.stringify({ source, nExperts, topK, layers }, plain, 2));
+    const { values, positionals: paths } = parse(args, ["FILE..."], {
+      only: { type: "string" },
+      draws: { type: "string" },
+      json: { type: "boolean" },
+    });
+    const sections = chosen(values.only);
+    const draws = values.draws === undefined ? undefined : wholeNumber("--draws", values.draws);
+    if (draws !== undefined && draws < 2) throw new UsageError(`moescope: --draws must be at least 2, got ${draws}`);
+    const line = progressLine();
+    const sources: Source[] = [];
+    for (const path of paths)
+      sources.push(
+        await readSource(
+          path,
+          sections.some(({ from }) => from === "trace"),
+          line,
+        ),
+      );
+    const source = merged(sources);
+    const found = report(source, sections, draws, line);
+    line.clear();
+    if (values.json !== true) return console.log(asText(source, found));
+    const { source: recorder, nExperts, topK, layers } = source.counts;
+    const { results: metrics, refused } = found;
+    const head = { source: recorder, nExperts, topK, layers, nTokens: source.sketch?.nTokens ?? null };
+    const plain = (_: string, value: unknown): unknown =>
+      ArrayBuffer.isView(value) ? Array.from(value as Float64Array) : value;
+    console.log(JSON.stringify({ ...head, metrics, refused: { ...refused, ...ELSEWHERE } }, plain));
   },
 };

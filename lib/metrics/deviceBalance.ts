@@ -11,8 +11,10 @@ export interface DeviceBalance {
   layers: { layer: number; load: Float64Array; maxOverMean: Measure }[];
   /** SGLang's balancedness: mean over layers of (mean + 10⁻⁵) / (max + 10⁻⁵); 1 is even. */
   sglang: Measure;
-  /** vLLM's: Σ over layers of the mean / Σ of the maximum. Some of its versions take the maximum over layers instead. */
+  /** vLLM's as its comment says: Σ over layers of the mean / Σ of the maximum over devices. */
   vllm: Measure;
+  /** vLLM's as some versions of its code compute it: the sums run over devices, mean and maximum over layers. */
+  vllmOverLayers: Measure;
 }
 
 export interface DeviceBalanceOptions extends SimulationOptions {
@@ -23,13 +25,13 @@ export interface DeviceBalanceOptions extends SimulationOptions {
 /**
  * Balance of devices for a placement of experts. Chance: uniform routing on the same placement, 200 draws unless told
  * otherwise, which is uneven where devices hold different numbers of experts. NaN without tokens, but SGLang's 1.
- * @param source a trace, or the sketch of one
+ * @param source a trace, or as much of the sketch of one as counts experts
  * @throws RangeError for a placement of other experts
  * @see SGLang, python/sglang/srt/eplb/expert_distribution.py; vLLM, vllm/distributed/eplb/eplb_state.py
  * @example deviceBalance(trace, { placement: Array.from({ length: 16 }, (_, e) => Math.floor(e / 4)) }).sglang
  */
 export function deviceBalance(
-  source: RoutingTrace | Sketch,
+  source: RoutingTrace | Pick<Sketch, "nExperts" | "topK" | "layers" | "nTokens" | "counts">,
   { placement, draws = 200, ...simulation }: DeviceBalanceOptions,
 ): DeviceBalance {
   const { nExperts, topK, layers } = source;
@@ -63,6 +65,7 @@ export function deviceBalance(
     layers: layers.map((layer, row) => ({ layer, load: loads[row]!, maxOverMean: measure(`layer ${row}`) })),
     sglang: measure("sglang"),
     vllm: measure("vllm"),
+    vllmOverLayers: measure("vllmOverLayers"),
   };
 }
 
@@ -76,7 +79,14 @@ function balance(loads: readonly Float64Array[]): Record<string, number> {
     mosts += most;
     return [`layer ${row}`, most / mean];
   });
-  return { ...Object.fromEntries(byLayer), sglang: ratios, vllm: means / mosts };
+  const mostInLayers = loads[0]!.reduce((sum, _, device) => sum + Math.max(...loads.map((load) => load[device]!)), 0);
+  const allOverLayers = loads.reduce((sum, load) => sum + load.reduce((a, b) => a + b, 0), 0) / loads.length;
+  return {
+    ...Object.fromEntries(byLayer),
+    sglang: ratios,
+    vllm: means / mosts,
+    vllmOverLayers: allOverLayers / mostInLayers,
+  };
 }
 
 function loadOf(counts: Float64Array | Uint32Array, deviceOf: readonly number[], nDevices: number): Float64Array {

@@ -1,5 +1,6 @@
 import { shown } from "../errors.ts";
 import type { Measure } from "./chance.ts";
+import { chiSquareQuantile } from "./chiSquareQuantile.ts";
 
 /** Mutual information of two variables, from their joint counts. */
 export interface MutualInformation extends Measure {
@@ -15,7 +16,7 @@ export interface MutualInformation extends Measure {
 /**
  * Mutual information I = Σ p(x,y) log2 [p(x,y) / (p(x) p(y))] in bits. For independent variables 2 N ln 2 · I is about
  * chi-square with (R−1)(C−1) degrees of freedom, R and C being the rows and columns that occur, so its expected value,
- * the bias, is (R−1)(C−1) / (2 N ln 2); bounds by Wilson and Hilferty's approximation. With fewer samples than cells the
+ * the bias, is (R−1)(C−1) / (2 N ln 2), and its bounds are those of the chi-square. With fewer samples than cells the
  * true bias is smaller: shuffle instead. Without samples all is NaN.
  * @param jointCounts one row of counts for each value of x, with one column for each value of y
  * @throws RangeError for rows of different lengths or a count that is negative or not finite
@@ -38,8 +39,8 @@ export function mutualInformation(jointCounts: readonly ArrayLike<number>[]): Mu
     nSamples,
     chance: {
       mean: bits(freedom),
-      low: bits(chiSquareBound(freedom, -1.959964)),
-      high: bits(chiSquareBound(freedom, 1.959964)),
+      low: bits(chiSquareQuantile(freedom, 0.025)),
+      high: bits(chiSquareQuantile(freedom, 0.975)),
       method: "asymptotic",
     },
   };
@@ -73,10 +74,4 @@ function occurring(counts: Float64Array): number {
 
 function entropy(counts: Float64Array, total: number): number {
   return counts.reduce((bits, n) => (n > 0 ? bits - (n / total) * Math.log2(n / total) : bits), 0);
-}
-
-function chiSquareBound(freedom: number, z: number): number {
-  if (freedom <= 0) return 0;
-  const spread = 2 / (9 * freedom);
-  return freedom * Math.max(0, 1 - spread + z * Math.sqrt(spread)) ** 3;
 }

@@ -392,6 +392,93 @@ def similarity():
     }  # fmt: skip
 
 
+def binomial_bounds(n, p):
+    """The smallest counts whose cumulative probability reaches 2.5 % and 97.5 %, by adding up exact terms."""
+    terms = np.cumsum([math.comb(n, c) * p**c * (1 - p) ** (n - c) for c in range(n + 1)])
+    return [int(np.argmax(terms >= q)) for q in (0.025, 0.975)]
+
+
+def groups_of(labels, layer):
+    return [counts_of(INDICES[labels == label, layer]) for label in dict.fromkeys(labels.tolist())]
+
+
+def more_load():
+    window = np.arange(T) // 30
+    prose = np.repeat([d == "prose" for d in DOMAINS], LENGTHS)
+    rates = [counts_of(INDICES[prose == d, 1]) / (prose == d).sum() for d in (True, False)]
+    return {
+        "byWindow": [[load_shape(n) for n in groups_of(window, l)] for l in range(L)],
+        "byRank": [[load_shape(counts_of(INDICES[:, l, r])) for r in range(K)] for l in range(L)],
+        "binomial": [[n, p, *binomial_bounds(n, p)] for n, p in [(90, K / E), (200, 0.02), (31, 0.9), (7, 0.5)]],
+        "rateDifference": rates[0] - rates[1],
+    }
+
+
+def more_specialization():
+    place = np.concatenate([np.arange(n) for n in LENGTHS])
+    doubling = np.array([0 if p == 0 else int(math.log2(p)) + 1 for p in place])
+    prose = np.repeat([d == "prose" for d in DOMAINS], LENGTHS)
+    by_text = [[counts_of(INDICES[a:b, l]) for a, b in itertools.pairwise(OFFSETS)] for l in range(L)]
+    splits = [[i in c for i in range(6)] for c in itertools.combinations(range(6), 3)]
+
+    def divergence(l, split):
+        sides = [sum(n for n, s in zip(by_text[l], split) if s == side) for side in (True, False)]
+        pairs = itertools.combinations(np.array(sides).T, 2)
+        values = [jsd([a, b]) for a, b in pairs if a.sum() > 0 and b.sum() > 0]
+        return np.mean(values)
+
+    return {
+        "byPosition": [jsd(groups_of(doubling, l)) for l in range(L)],
+        "weighted": [jsd(groups_of(~prose, l), [3, 1]) for l in range(L)],
+        "divergence": [np.mean([divergence(l, split) for split in splits]) for l in range(L)],
+        "first": [
+            [np.bincount(INDICES[IDS == i, l, 0]).max() / (IDS == i).sum() for i in sorted(set(IDS.tolist()))]
+            for l in range(L)
+        ],
+    }
+
+
+def information():
+    out = []
+    for joint in (joint_counts(INDICES[:, 0], INDICES[:, 1], "firstChoice"), np.array([[30, 10, 0], [5, 5, 50]])):
+        n, freedom = joint.sum(), np.prod([(joint.sum(axis) > 0).sum() - 1 for axis in (0, 1)])
+        chi = np.quantile(rng.chisquare(freedom, 2_000_000), [0.025, 0.975]) / (2 * n * math.log(2))
+        bias = freedom / (2 * n * math.log(2))
+        value = mutual(joint)
+        out.append({"joint": joint, "corrected": value - bias, "normalized": value / entropy(joint.sum(0)), "bounds": chi})
+    return out
+
+
+def chances(placement, similar):
+    draws = [[np.bincount(placement, weights=counts_of(uniform_choices(T))) for _ in range(L)] for _ in range(4000)]
+    mean_over_max = [
+        {
+            "sglang": np.mean([(n.mean() + 1e-5) / (n.max() + 1e-5) for n in loads]),
+            "vllm": sum(n.mean() for n in loads) / sum(n.max() for n in loads),
+            "vllmOverLayers": np.mean(loads, 0).sum() / np.max(loads, 0).sum(),
+        }
+        for loads in draws
+    ]
+    real = [np.bincount(placement, weights=counts_of(INDICES[:, l])) for l in range(L)]
+    norm, g, index = np.linalg.norm(OUTPUTS, axis=-1).ravel(), WEIGHTS[:, 2].ravel(), INDICES[:, 2].ravel()
+    mixed = []
+    for _ in range(2000):
+        index = rng.permutation(index)
+        mixed.append([(g * norm)[index == e].mean() for e in range(E)])
+    a, b = similar["a"], similar["b"]
+    orders = np.array(list(itertools.permutations(range(6))))
+    aligned = []
+    for _ in range(2000):
+        products = a @ b[:, rng.permutation(9)].T
+        aligned.append(products[np.arange(6), orders].sum(-1).max() / (np.linalg.norm(a) * np.linalg.norm(b)))
+    return {
+        "vllmOverLayers": np.mean(real, 0).sum() / np.max(real, 0).sum(),
+        "balance": {name: simulated([d[name] for d in mean_over_max]) for name in mean_over_max[0]},
+        "reap": [simulated(values) for values in np.transpose(mixed)],
+        "aligned": simulated(aligned),
+    }
+
+
 def plain(value):
     if isinstance(value, dict):
         return {str(key): plain(item) for key, item in value.items()}
@@ -426,7 +513,11 @@ def main():
         "balance": balance(placement),
         "saliency": saliency(),
         "similarity": similarity(),
+        "moreLoad": more_load(),
+        "moreSpecialization": more_specialization(),
+        "information": information(),
     }  # fmt: skip
+    golden["chances"] = chances(placement, golden["similarity"])
     Path(__file__).with_name("metrics.json").write_text(json.dumps(plain(golden), separators=(",", ":")) + "\n")
 
 

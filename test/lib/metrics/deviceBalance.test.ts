@@ -18,6 +18,16 @@ describe("deviceBalance", () => {
     expect(balance.vllm.value).toBeCloseTo((2 + 2) / (4 + 2), 12);
   });
 
+  test("has vLLM's other sum, which runs over layers where its comment says devices, by its own name", () => {
+    const placement = [
+      [0, 1, 1, 1],
+      [0, 0, 0, 1],
+    ]; // both layers load the devices with 3 and 1
+    const { vllm, vllmOverLayers } = deviceBalance(TRACE, { placement, draws: 5 });
+    expect(vllm.value).toBeCloseTo((2 + 2) / (3 + 3), 12);
+    expect(vllmOverLayers.value).toBeCloseTo((3 + 1) / (3 + 1), 12);
+  });
+
   test("takes a placement for each layer, and a sketch for a trace", () => {
     const placement = [
       [0, 1, 1, 1],

@@ -1,5 +1,7 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
+import { activationRateDifference } from "../../../lib/metrics/activationRateDifference.ts";
+import { binomialInterval } from "../../../lib/metrics/binomialInterval.ts";
 import { cacheHitRate } from "../../../lib/metrics/cacheHitRate.ts";
 import { capacityDrops } from "../../../lib/metrics/capacityDrops.ts";
 import type { Chance } from "../../../lib/metrics/chance.ts";
@@ -9,11 +11,15 @@ import { countExperts } from "../../../lib/metrics/countExperts.ts";
 import { coverage } from "../../../lib/metrics/coverage.ts";
 import { deviceBalance } from "../../../lib/metrics/deviceBalance.ts";
 import { expertFlow } from "../../../lib/metrics/expertFlow.ts";
-import { domainLabels } from "../../../lib/metrics/labels.ts";
+import { domainLabels, positionLabels, windowLabels } from "../../../lib/metrics/labels.ts";
 import { linearCka } from "../../../lib/metrics/linearCka.ts";
+import { loadPerExpert } from "../../../lib/metrics/load.ts";
+import { loadByLabel } from "../../../lib/metrics/loadByLabel.ts";
 import { loadByRank } from "../../../lib/metrics/loadByRank.ts";
 import { loadChance } from "../../../lib/metrics/loadChance.ts";
 import { loadShape } from "../../../lib/metrics/loadShape.ts";
+import { loadStatistics } from "../../../lib/metrics/loadStatistics.ts";
+import { mutualInformation } from "../../../lib/metrics/mutualInformation.ts";
 import { repetition } from "../../../lib/metrics/repetition.ts";
 import { routingDivergence } from "../../../lib/metrics/routingDivergence.ts";
 import { SALIENCIES, saliency } from "../../../lib/metrics/saliency.ts";
@@ -26,6 +32,7 @@ import { vocabulary } from "../../../lib/metrics/vocabulary.ts";
 import { vocabularyChance } from "../../../lib/metrics/vocabularyChance.ts";
 import { weightSimilarity } from "../../../lib/metrics/weightSimilarity.ts";
 import type { RoutingTrace } from "../../../lib/trace/record.ts";
+import { joinTraces, sequencesOf } from "../../../lib/trace/sequences.ts";
 import { traceOf } from "./traces.ts";
 
 type Numbers = Record<string, number>;
@@ -79,6 +86,20 @@ interface Golden {
     ckaChance: Simulated;
     divergence: number[][];
   };
+  moreLoad: {
+    byWindow: Numbers[][];
+    byRank: Numbers[][];
+    binomial: [n: number, p: number, low: number, high: number][];
+    rateDifference: number[];
+  };
+  moreSpecialization: Record<"byPosition" | "weighted" | "divergence", number[]> & { first: number[][] };
+  information: { joint: number[][]; corrected: number; normalized: number; bounds: [number, number] }[];
+  chances: {
+    vllmOverLayers: number;
+    balance: Record<"sglang" | "vllm" | "vllmOverLayers", Simulated>;
+    reap: Simulated[];
+    aligned: Simulated;
+  };
 }
 
 const golden = JSON.parse(
@@ -100,6 +121,18 @@ function recorded(indices: number[]): RoutingTrace {
   });
 }
 const TRACE = recorded(given.expertIndices);
+
+const SHAPES = [
+  "maxShare",
+  "cv",
+  "maxVio",
+  "normalizedEntropy",
+  "gini",
+  "hhi",
+  "inverseHhi",
+  "effectiveExperts",
+  "jain",
+];
 
 function expectClose(actual: ArrayLike<number>, expected: ArrayLike<number>, digits = 8): void {
   expect(actual.length).toBe(expected.length);
@@ -286,5 +319,67 @@ describe("NumPy agrees on", () => {
       const below = bits.filter((_, at) => at % nExperts < Math.floor(at / nExperts));
       expectClose(below, divergence[row]!, 7);
     }
+  });
+
+  test("load by windows and by rank, and the bounds of a binomial", () => {
+    const { byWindow, byRank, binomial } = golden.moreLoad;
+    const shapesOf = (load: object): number[] => SHAPES.map((name) => (load as Numbers)[name]!);
+    for (const [i, load] of loadByLabel(TRACE, windowLabels(TRACE, 30), { draws: 2 }).entries())
+      expectClose(shapesOf(load), shapesOf(byWindow.flat()[i]!));
+    for (const [i, load] of loadByRank(TRACE, { draws: 2 }).entries())
+      expectClose(shapesOf(load), shapesOf(byRank.flat()[i]!));
+    for (const [n, p, low, high] of binomial) expect(binomialInterval(n, p)).toEqual({ low, high });
+    const { counts, share, variation, effective } = loadPerExpert(TRACE);
+    expect(counts).toEqual(countExperts(TRACE));
+    expectClose(share.subarray(0, given.nExperts), [...loadStatistics(counts.subarray(0, given.nExperts)).share]);
+    const shapes = golden.load.shapes.map(({ cv, effectiveExperts }) => [cv!, effectiveExperts!]);
+    expectClose(Array.from(variation, (cv, row) => [cv, effective[row]!]).flat(), shapes.flat());
+  });
+
+  test("the difference of activation rates between two kinds of text", () => {
+    const domains = domainLabels(TRACE);
+    const of = (name: string): RoutingTrace => {
+      const sequences = given.domains.flatMap((domain, s) => (domain === name ? [sequencesOf(TRACE, s, s + 1)] : []));
+      return joinTraces(sequences);
+    };
+    const [first, second] = domains.names.map(of);
+    expectClose(activationRateDifference(first!, second!, given.layers[1]!), golden.moreLoad.rateDifference);
+  });
+
+  test("specialisation by position and with weights, first choices by vocabulary, and divergence by chance", () => {
+    const { byPosition, weighted, divergence, first } = golden.moreSpecialization;
+    const values = (found: { value: number }[]): number[] => found.map(({ value }) => value);
+    expectClose(values(specialization(TRACE, positionLabels(TRACE), { draws: 2 })), byPosition);
+    expectClose(values(specialization(TRACE, domainLabels(TRACE), { draws: 2, weights: [3, 1] })), weighted);
+    for (const [row, layer] of vocabulary(TRACE, { choice: "first", draws: 2 }).entries())
+      expectClose(layer.share, first[row]!);
+    for (const [row, { mean }] of routingDivergence(TRACE, domainLabels(TRACE), { draws: 1000 }).entries())
+      expectAgree(mean.chance, [divergence[row]!, 0], 1000);
+  });
+
+  test("mutual information, corrected and normalised, and the bounds of its chance", () => {
+    for (const { joint, corrected, normalized, bounds } of golden.information) {
+      const found = mutualInformation(joint);
+      expectClose([found.corrected, found.normalized], [corrected, normalized]);
+      for (const [i, bound] of [found.chance.low, found.chance.high].entries())
+        expect(Math.abs(bound / bounds[i]! - 1)).toBeLessThan(0.02); // quantiles of two million draws
+    }
+  });
+
+  test("chance of device balance, of saliency and of aligned weights", () => {
+    const { balance, reap, aligned, vllmOverLayers } = golden.chances;
+    const devices = deviceBalance(TRACE, { placement: given.placement, draws: 1000 });
+    for (const name of ["sglang", "vllm", "vllmOverLayers"] as const)
+      expectAgree(devices[name].chance, balance[name], 1000);
+    expect(devices.vllmOverLayers.value).toBeCloseTo(vllmOverLayers, 8);
+
+    const { nExperts, topK, layers, weights, outputs } = given;
+    const indices = given.expertIndices.filter((_, i) => Math.floor(i / topK) % layers.length === 2);
+    const { chance } = saliency({ nExperts, topK, indices, weights, outputs }, { draws: 1000 });
+    for (const [e, expected] of reap.entries()) expectAgree(chance.reap[e]!, expected, 1000);
+
+    const [first, second] = [golden.similarity.a, golden.similarity.b].map((rows) => Float32Array.from(rows.flat()));
+    const similar = weightSimilarity(first!, second!, { dFf: golden.similarity.a.length, draws: 500 });
+    expectAgree(similar.chance, aligned, 500);
   });
 });

@@ -5,7 +5,9 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { loadModel, loadTokenizer } from "../../../lib/checkpoint/folder.ts";
+import { fileSource } from "../../../lib/checkpoint/node.ts";
 import { hookName } from "../../../lib/hooks.ts";
+import { readCounts } from "../../../lib/trace/countsFile.ts";
 import { loadTrace } from "../../../lib/trace/node.ts";
 import { expected, fixture, type Held } from "./fixtures.ts";
 
@@ -90,6 +92,13 @@ describe("moescope trace", () => {
   });
 });
 
+interface Printed {
+  topK: number | null;
+  metrics: Record<string, unknown>;
+  refused: Record<string, string>;
+}
+const metricsOf = (...args: string[]): Printed => JSON.parse(moescope("metrics", ...args, "--json").stdout) as Printed;
+
 describe("moescope import and metrics", () => {
   test("turn answers of vLLM into a trace and show each layer's load beside chance", async () => {
     await put("a.jsonl", fixture("vllm/base64.jsonl"));
@@ -102,12 +111,37 @@ describe("moescope import and metrics", () => {
     const { expertIndices } = (expected("vllm.json") as Record<string, Held>)["base64.jsonl"]!;
     const ofLayer = expertIndices.filter((_, i) => i % 4 < 2); // the first of two layers, of two experts each
     const share = Array.from({ length: 8 }, (_, e) => ofLayer.filter((id) => id === e).length / ofLayer.length);
-    const { stdout } = moescope("metrics", "a.parquet", "--json");
-    const { layers } = JSON.parse(stdout) as { layers: Record<string, unknown>[] };
-    expect(layers.map(({ layer }) => layer)).toEqual([4, 5]);
-    expect(layers[0]).toMatchObject({ share, nTokens: ofLayer.length / 2, maxShare: Math.max(...share) });
-    expect(layers[0]!["chance"]).toMatchObject({ share: { mean: 1 / 8 } });
-    expect(moescope("metrics", "a.parquet").stdout).toMatch(/8 experts, 2 per token\n[^]*\n4 +0\.\d{3} \(0\.\d{3} to /);
+    const { metrics, refused } = metricsOf("a.parquet", "--draws", "20");
+    const [first, second] = metrics["load"] as Record<string, unknown>[];
+    expect([first!["layer"], second!["layer"]]).toEqual([4, 5]);
+    expect(first).toMatchObject({ share, nTokens: ofLayer.length / 2, maxShare: Math.max(...share) });
+    expect(first!["chance"]).toMatchObject({ share: { mean: 1 / 8 } });
+    // vLLM sends neither ranks nor probabilities nor text: what needs them says so, and the rest is there.
+    const order = "the trace must keep the experts in order of preference";
+    expect(refused).toMatchObject({
+      loadByRank: expect.stringContaining(order),
+      adjacentCoactivation: expect.stringMatching(/^coactivation: pairs must be "all" for a sketch without rank order/),
+      trajectories: expect.stringContaining(order),
+      expertFlow: expect.stringContaining(order),
+      confidence: expect.stringContaining("the router probabilities of all experts"),
+      tokenClasses: expect.stringContaining("the tokens' text"),
+      domains: expect.stringMatching(/^domainLabels: there must be one domain for each sequence/),
+      saliency: "needs the experts' outputs (hook_expert_out)",
+    });
+    const has = [
+      "coactivation",
+      "repetition",
+      "transitions",
+      "vocabulary",
+      "coverage",
+      "cacheHitRate",
+      "capacityDrops",
+    ];
+    expect(Object.keys(metrics)).toEqual(expect.arrayContaining(has));
+    expect(Object.keys((metrics["repetition"] as object[])[0]!)).not.toContain("firstChoice");
+    const { stdout } = moescope("metrics", "a.parquet", "--only", "load,deviceBalance");
+    expect(stdout).toMatch(/8 experts, 2 per token, \d+ tokens\n[^]*\n4 +0\.\d{3} \(0\.\d{3} to /);
+    expect(stdout).not.toContain("[repetition]");
   });
 
   test("join traces of several files, and keep counts as counts", async () => {
@@ -121,19 +155,43 @@ describe("moescope import and metrics", () => {
 
     expect(moescope("import", "b.gguf", "--out", "b.parquet").stdout).toMatch(/experts per token are not known/);
     const { counts } = expected("imatrix.json") as { counts: number[] };
-    const { topK, layers } = JSON.parse(moescope("metrics", "b.parquet", "--json").stdout) as {
-      topK: null;
-      layers: { maxShare: number; chance: null }[];
-    };
+    const { topK, metrics, refused } = metricsOf("b.parquet");
+    const [load] = metrics["load"] as { maxShare: number; chance: null }[];
     const ofLayer = counts.slice(0, 6);
-    expect(layers[0]!.maxShare).toBeCloseTo(Math.max(...ofLayer) / ofLayer.reduce((a, b) => a + b, 0), 10);
-    expect([topK, layers[0]!.chance]).toEqual([null, null]);
+    expect(load!.maxShare).toBeCloseTo(Math.max(...ofLayer) / ofLayer.reduce((a, b) => a + b, 0), 10);
+    expect([topK, load!.chance]).toEqual([null, null]);
+    expect(Object.keys(metrics)).toEqual(["load"]);
+    expect(refused).toMatchObject({
+      coactivation: "needs a trace, and not only counts",
+      deviceBalance: expect.stringContaining("the experts per token must be known"),
+    });
 
     expect(moescope("import", "a.jsonl", "b.gguf", "--out", "c.parquet", "--experts", "6")).toMatchObject({
       status: 1,
-      error: "b.gguf: a file that holds only counts must be the only one, got 2 files",
+      error: "b.gguf: must hold trace as a.jsonl does, got counts",
     });
     expect((await readdir(folder)).sort()).toEqual(["a.jsonl", "a.parquet", "b.gguf", "b.parquet"]);
+  });
+
+  test("take several files as one: sequences of traces, sums of counts", async () => {
+    await put("a.jsonl", fixture("olmoe/dump.jsonl"));
+    await put("b.gguf", fixture("imatrix/whole.gguf"));
+    moescope("import", "a.jsonl", "--out", "a.parquet", "--experts", "6");
+    moescope("import", "a.jsonl", "a.jsonl", "--out", "twice.parquet", "--experts", "6");
+    const only = ["--only", "load,coactivation,repetition", "--draws", "10"];
+    expect(metricsOf("a.parquet", "a.parquet", ...only)).toEqual(metricsOf("twice.parquet", ...only));
+
+    moescope("import", "b.gguf", "--out", "b.parquet");
+    const twice = moescope("import", "b.gguf", "b.gguf", "--out", "c.parquet");
+    expect(twice).toMatchObject({ status: 0, stdout: expect.stringMatching(/^counts of 2 file\(s\) written/) });
+    const sums = await readCounts(await fileSource(join(folder, "c.parquet")));
+    const { counts } = expected("imatrix.json") as { counts: number[] };
+    expect([...sums.counts]).toEqual(counts.map((n) => 2 * n));
+    expect(metricsOf("b.parquet", "b.parquet")).toEqual(metricsOf("c.parquet"));
+    expect(moescope("metrics", "a.parquet", "b.parquet")).toMatchObject({
+      status: 1,
+      error: expect.stringMatching(/^mergeCounts: engine must be "olmoe" as in the first, got "llama\.cpp"$/),
+    });
   });
 
   test("say in one line what is wrong, and write nothing", async () => {
@@ -152,6 +210,11 @@ describe("moescope import and metrics", () => {
       status: 1,
       error: expect.stringMatching(/^a\.txt: must be a whole Parquet file/),
     });
+    expect(moescope("metrics", "a.txt", "--only", "none")).toMatchObject({
+      status: 2,
+      error: expect.stringMatching(/^moescope: --only must name some of load, loadByRank, .*, got none \(usage/),
+    });
+    expect(moescope("metrics", "a.txt", "--draws", "1")).toMatchObject({ status: 2 });
     expect((await readdir(folder)).sort()).toEqual(["a.jsonl", "a.txt"]);
   });
 });
