@@ -70,7 +70,8 @@ const KINDS = { counts: "counts", sketch: "a trace", trace: "a trace" } as const
 /** Every section that the source allows, and why not for the others. */
 function report(source: Source, sections: readonly Section[], draws: number | undefined, line: Progress): Report {
   const all: Report = { results: {}, tables: [], refused: {} };
-  for (const [i, { name, title, from, of }] of sections.entries()) {
+  for (const [i, section] of sections.entries()) {
+    const { name, title, from } = section;
     if (source[from] === null) {
       all.refused[name] = `needs ${KINDS[from]}, and not only counts`;
       continue;
@@ -78,7 +79,7 @@ function report(source: Source, sections: readonly Section[], draws: number | un
     const onProgress = (done: number, total: number): void =>
       line.show(`${name} (${i + 1}/${sections.length})  ${Math.floor((100 * done) / total)} %`);
     try {
-      const { result, head, rows } = of(source, { onProgress, ...(draws !== undefined && { draws }) });
+      const { result, head, rows } = section.of(source, { onProgress, ...(draws !== undefined && { draws }) });
       all.results[name] = result;
       all.tables.push(`${title} [${name}]\n${table(head, rows)}`);
     } catch (error) {

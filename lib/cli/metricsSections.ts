@@ -159,9 +159,10 @@ export const SECTIONS: readonly Section[] = [
   bySpecialization("positions", "Specialization by position in the sequence", positionLabels),
   bySpecialization("tokenClasses", "Specialization by class of token", tokenClassLabels),
   bySpecialization("phases", "Specialization by phase, prefill or decode", phaseLabels),
-  bySpecialization("drift", "Drift over eight windows of the trace", (trace) =>
-    windowLabels(trace, Math.max(1, Math.ceil(trace.tokenIds.length / 8))),
-  ),
+  bySpecialization("drift", "Drift over eight windows of the trace", (trace) => {
+    const labels = windowLabels(trace, Math.max(1, Math.floor(trace.tokenIds.length / 8)));
+    return { ...labels, names: labels.names.slice(0, 8), of: labels.of.map((label) => Math.min(label, 7)) };
+  }),
   ...(["input", "next"] as const).map((grouping) =>
     ofTrace(
       grouping === "input" ? "vocabulary" : "nextVocabulary",

@@ -15,6 +15,13 @@ export interface GgufFile {
   tensor(name: string): NdArray | null;
 }
 
+/** Where a tensor is, from the start of the data. */
+interface Placed {
+  type: number;
+  shape: number[];
+  offset: number;
+}
+
 const MAGIC = 0x46554747; // "GGUF"
 const F32 = 0;
 const [BOOL, STRING, ARRAY] = [7, 8, 9];
@@ -47,7 +54,7 @@ export function readGguf(where: string, bytes: Uint8Array): GgufFile {
     if (metadata.has(key)) refuse("metadata", "there once for each key", key);
     metadata.set(key, read.value(read.number(4)));
   }
-  const tensors = new Map<string, { type: number; shape: number[]; offset: number }>();
+  const tensors = new Map<string, Placed>();
   for (let i = 0; i < nTensors; i++) {
     const name = read.string();
     const rank = read.number(4);
@@ -60,18 +67,23 @@ export function readGguf(where: string, bytes: Uint8Array): GgufFile {
   if (typeof alignment !== "number" || alignment < 8 || alignment % 8 !== 0)
     return refuse("general.alignment", "a multiple of 8", String(alignment));
   const dataStart = Math.ceil(read.at / alignment) * alignment;
+  const placeOf = (name: string, { shape, offset }: Placed): [start: number, end: number] => {
+    const start = dataStart + offset;
+    const end = start + 4 * shape.reduce((product, n) => product * n, 1);
+    if (end > bytes.length) refuse(shown(name), `within the file's ${bytes.length} bytes`, end);
+    return [start, end];
+  };
+  // A file that was cut is refused even where what is missing would not be asked for.
+  for (const [name, tensor] of tensors) if (tensor.type === F32) placeOf(name, tensor);
   return {
     metadata,
     names: [...tensors.keys()],
     tensor(name) {
       const tensor = tensors.get(name);
       if (tensor === undefined) return null;
-      const { type, shape, offset } = tensor;
+      const { type, shape } = tensor;
       if (type !== F32) refuse(`${shown(name)}: type`, `float32 (${F32})`, type);
-      const start = dataStart + offset;
-      const length = 4 * shape.reduce((product, n) => product * n, 1);
-      if (start + length > bytes.length) refuse(shown(name), `within the file's ${bytes.length} bytes`, start + length);
-      return ndArray(`${where}: ${shown(name)}`, "F32", shape, bytes.subarray(start, start + length));
+      return ndArray(`${where}: ${shown(name)}`, "F32", shape, bytes.subarray(...placeOf(name, tensor)));
     },
   };
 }

@@ -50,6 +50,7 @@ export const importSglang: Importer = async (where, bytes, options = {}) => {
   const sequences: RawSequence[] = [];
   let sizes: Sizes | null = null;
   let model = "unknown";
+  let promptsOnly = 0;
   for (const [n, response] of [...jsonObjects(where, bytes)].entries()) {
     if (typeof response["model"] === "string") model = response["model"];
     const answers = answersOf(response);
@@ -59,12 +60,16 @@ export const importSglang: Importer = async (where, bytes, options = {}) => {
       const at = `${where}: response ${n}, choice ${c}`;
       sizes ??= sizesOf(at, schemaOf(answer), options);
       sequences.push(sequenceOf(at, answer, sizes, options));
+      if (answer.usage["completion_tokens"] === 0) promptsOnly++;
     }
   }
   if (sizes === null) throw new CheckpointError(`${where}: must hold a response, got none`);
   const source = { engine: "sglang", model: options.model ?? model, encoding: "base64" };
   const nExperts = needed(where, "nExperts", options.nExperts);
-  return checkRouting(where, { source, ...sizes, rankOrdered: false, sequences }, nExperts, options);
+  const imported = checkRouting(where, { source, ...sizes, rankOrdered: false, sequences }, nExperts, options);
+  if (promptsOnly > 0)
+    imported.findings.push(`${promptsOnly} prompts had no answer: their last token was routed, but its row is missing`);
+  return imported;
 };
 
 interface Sizes {

@@ -53,6 +53,7 @@ export function zipEntries(where: string, bytes: Uint8Array): Map<string, ZipEnt
     const name = new TextDecoder().decode(bytes.subarray(at + 46, at + 46 + nameLength));
     if ((flags & 1) !== 0 || (method !== 0 && method !== 8))
       refuse(`have ${shown(name)} stored or deflated`, (flags & 1) !== 0 ? "encrypted" : `method ${method}`);
+    if (/\p{Cc}/u.test(name)) refuse("name its files in printable characters", name);
     if (entries.has(name)) refuse("give each name once", name);
     unpacked += size;
     if (unpacked > MAX_UNPACKED_BYTES) refuse(`unpack to at most ${MAX_UNPACKED_BYTES} bytes`, unpacked);

@@ -94,6 +94,7 @@ describe("moescope trace", () => {
 
 interface Printed {
   topK: number | null;
+  nTokens: number | null;
   metrics: Record<string, unknown>;
   refused: Record<string, string>;
 }
@@ -177,17 +178,21 @@ describe("moescope import and metrics", () => {
     await put("a.jsonl", fixture("olmoe/dump.jsonl"));
     await put("b.gguf", fixture("imatrix/whole.gguf"));
     moescope("import", "a.jsonl", "--out", "a.parquet", "--experts", "6");
-    moescope("import", "a.jsonl", "a.jsonl", "--out", "twice.parquet", "--experts", "6");
-    const only = ["--only", "load,coactivation,repetition", "--draws", "10"];
-    expect(metricsOf("a.parquet", "a.parquet", ...only)).toEqual(metricsOf("twice.parquet", ...only));
+    const { tokenIds, layers, expertIndices } = (expected("olmoe.json") as Record<string, Held>)["dump.jsonl"]!;
+    const { nTokens, metrics } = metricsOf("a.parquet", "a.parquet", "--only", "load,repetition", "--draws", "10");
+    expect(nTokens).toBe(2 * tokenIds.length);
+    const topK = expertIndices.length / (tokenIds.length * layers.length);
+    const ofLayer = expertIndices.filter((_, i) => Math.floor(i / topK) % layers.length === 0);
+    const share = Array.from({ length: 6 }, (_, e) => ofLayer.filter((id) => id === e).length / ofLayer.length);
+    expect(metrics["load"]).toMatchObject([{ nTokens, share }, ...layers.slice(1).map(() => ({ nTokens }))]);
+    expect(metrics).toHaveProperty("repetition");
 
-    moescope("import", "b.gguf", "--out", "b.parquet");
-    const twice = moescope("import", "b.gguf", "b.gguf", "--out", "c.parquet");
+    const twice = moescope("import", "b.gguf", "b.gguf", "--out", "b.parquet");
     expect(twice).toMatchObject({ status: 0, stdout: expect.stringMatching(/^counts of 2 file\(s\) written/) });
-    const sums = await readCounts(await fileSource(join(folder, "c.parquet")));
+    const source = await fileSource(join(folder, "b.parquet"));
     const { counts } = expected("imatrix.json") as { counts: number[] };
-    expect([...sums.counts]).toEqual(counts.map((n) => 2 * n));
-    expect(metricsOf("b.parquet", "b.parquet")).toEqual(metricsOf("c.parquet"));
+    expect([...(await readCounts(source)).counts]).toEqual(counts.map((n) => 2 * n));
+    await source.close();
     expect(moescope("metrics", "a.parquet", "b.parquet")).toMatchObject({
       status: 1,
       error: expect.stringMatching(/^mergeCounts: engine must be "olmoe" as in the first, got "llama\.cpp"$/),

@@ -62,6 +62,15 @@ describe("importSglang", () => {
     expect(traceIn(imported).phases).toBeUndefined();
   });
 
+  test("says where a prompt's last token is missing, because nothing was generated after it", async () => {
+    const meta_info = { prompt_tokens: 3, completion_tokens: 0, routed_experts: base64([1, 2, 3, 4]) };
+    const imported = await read(json({ meta_info }), { nExperts: 8, nLayers: 1, topK: 2 });
+    expect(imported.findings.at(-1)).toBe(
+      "1 prompts had no answer: their last token was routed, but its row is missing",
+    );
+    expect((await read(fixture("sglang/generate.json"))).findings.join()).not.toMatch(/no answer/);
+  });
+
   const of = (routing: object, more = {}) => json({ meta_info: routing, ...more });
   test.each([
     ["a file cut short", fixture("sglang/parts.json").subarray(0, 200), /^x: must be JSON/],
