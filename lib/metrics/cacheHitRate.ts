@@ -31,9 +31,11 @@ export interface CacheHitRateOptions extends SimulationOptions {
 }
 
 /**
- * Hit rate of a cache of experts, one for each layer, that tokens ask in order, their slots from 0 on; whatever is asked for
- * is then in the cache. Under uniform routing a warm LRU cache of C ≥ k hits with Σ_s (C−s)/(E−s) / k, s = 0 … k−1. LRU and
- * 20 draws unless told otherwise. NaN without tokens.
+ * Hit rate of a cache of experts, one for each layer, that tokens ask in order, their slots from 0 on; whatever is
+ * asked for is then in the cache. LRU and 20 draws unless told otherwise. NaN without tokens.
+ * @formula accesses that find their expert in the cache / accesses
+ * @chance uniform routing, simulated: a warm LRU cache of C ≥ k has Σ_s (C−s)/(E−s) / k, s = 0 … k−1; and the
+ * layer's tokens in random order
  * @throws RangeError for a capacity that is not from 1 to n_experts
  * @see Belady 1966, "A study of replacement algorithms for a virtual-storage computer"
  * @example cacheHitRate(trace, { capacity: 8, policy: "belady" }).map(({ value }) => value)

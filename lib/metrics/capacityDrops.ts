@@ -31,10 +31,12 @@ export interface CapacityOptions extends SimulationOptions {
 }
 
 /**
- * Simulates a router with capacity, ceil(capacityFactor · k · n / E) assignments for each expert and sequence of n tokens:
- * an assignment to a full expert is dropped. DBRX, Mixtral and OLMoE drop nothing; their loads show what they would.
- * Uniform routing drops an assignment at position t with P(binomial(t, k/E) ≥ capacity). "token" order and 200 draws unless
- * told otherwise. NaN without tokens.
+ * Simulates a router with capacity, ceil(capacityFactor · k · n / E) assignments for each expert and sequence of n
+ * tokens: an assignment to a full expert is dropped. DBRX, Mixtral and OLMoE drop nothing; their loads show what they
+ * would. "token" order and 200 draws unless told otherwise. NaN without tokens.
+ * @formula Σ_e max(0, n_e − ceil(f k n / E)) / (k n), summed over sequences of n tokens
+ * @chance uniform routing drops an assignment at position t with P(binomial(t, k/E) ≥ capacity), exactly; bounds
+ * simulated
  * @throws RangeError for a capacity factor that is not above 0, or ranks of a trace that does not keep their order
  * @see Lepikhin et al. 2020, arXiv:2006.16668, algorithm 1; Fedus et al. 2021, arXiv:2101.03961, eq. 3; Xue et al. 2024,
  * arXiv:2402.01739 (drop towards the end)

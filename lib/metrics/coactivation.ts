@@ -26,15 +26,17 @@ export interface Coactivation {
 }
 
 /**
- * Co-activation of experts. OLMoE's paper defines N_ij / N_i over all pairs of a token's experts; its published code counts
- * only pairs on adjacent ranks, k−1 of the k(k−1)/2, which makes co-activation look rarer. Both are here; at top-2 they
- * agree. Chance, by top_k drawn without replacement: (k−1)/(E−1) for all pairs and 2(k−1)/(k(E−1)) for adjacent ranks;
- * the lift's is that over k/E, below 1 because an expert is never drawn twice.
+ * Co-activation of experts. OLMoE's paper defines N_ij / N_i over all pairs of a token's experts; its published code
+ * counts only pairs on adjacent ranks, k−1 of the k(k−1)/2, which makes co-activation look rarer. Both are here; at
+ * top-2 they agree.
+ * @formula N_ij / N_i; lift N_ij T / (N_i N_j); PMI log2 of the lift
+ * @chance top_k drawn without replacement, exact: (k−1)/(E−1) for all pairs, 2(k−1)/(k(E−1)) for adjacent ranks;
+ * the lift's is that over k/E, below 1 because an expert is never drawn twice
  * @param source a trace, or the sketch of one
  * @param options `pairs`: "all" (default) or "adjacentRank", which needs the rank order
  * @throws RangeError for a trace whose choices are not top_k different experts each, or lacks the rank order
  * @see Muennighoff et al. 2024, arXiv:2409.02060, section 5 (expert co-activation), and its scripts/run_moe_analysis.py
- * @example coactivation(trace)[0].conditional[3 * trace.nExperts + 5] // of expert 3's tokens, the part that uses 5 too
+ * @example coactivation(trace)[0].lift[3 * trace.nExperts + 5] // how much oftener experts 3 and 5 meet than their loads say
  */
 export function coactivation(
   source: RoutingTrace | Sketch,

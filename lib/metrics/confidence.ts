@@ -24,8 +24,10 @@ export interface Confidence {
 
 /**
  * How sure the router is of its choice, from its probabilities over all experts, in rank order of those probabilities
- * (a router that adds a bias may choose others). Scores of a sigmoid router are scaled to sum to 1. A margin that needs an
- * expert beyond the last, as for k = E, is NaN.
+ * (a router that adds a bias may choose others). Scores of a sigmoid router are scaled to sum to 1. A margin that needs
+ * an expert beyond the last, as for k = E, is NaN.
+ * @formula −Σ p ln p; p(1) − p(2); p(k) − p(k+1); p(1) + … + p(k), for probabilities in falling order
+ * @chance none: instead the end of each scale, a router that gives all experts the same (ln E, 0, 0, k/E)
  * @throws RangeError for a trace without router probabilities, or probabilities that are negative or all 0
  * @example confidence(trace)[0].mean.boundaryMargin
  */

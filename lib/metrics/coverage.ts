@@ -25,8 +25,11 @@ export interface CoverageOptions extends SimulationOptions {
 }
 
 /**
- * Coverage of the experts by windows of consecutive tokens, which lie one after another within sequences; tokens that do
- * not fill one are left out. Uniform routing reaches E (1 − (1 − k/E)^window) different ones, exactly. NaN without windows.
+ * Coverage of the experts by windows of consecutive tokens, which lie one after another within sequences; tokens that
+ * do not fill one are left out. NaN without windows.
+ * @formula mean over windows of the number of different experts in a window, and of those that serve a fraction of
+ * its assignments
+ * @chance uniform routing: E (1 − (1 − k/E)^window) different ones, exactly; the rest simulated
  * @throws RangeError for a window that is no whole number, or a fraction outside 0 … 1
  * @example coverage(trace, { window: 8 })[0].distinct // { value: 9.1, chance: { mean: 14.4, … } }
  */

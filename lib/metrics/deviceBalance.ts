@@ -23,12 +23,13 @@ export interface DeviceBalanceOptions extends SimulationOptions {
 }
 
 /**
- * Balance of devices for a placement of experts. Chance: uniform routing on the same placement, 200 draws unless told
- * otherwise, which is uneven where devices hold different numbers of experts. NaN without tokens, but SGLang's 1.
+ * Balance of devices for a placement of experts. 200 draws unless told otherwise. NaN without tokens, but SGLang's 1.
+ * @formula max_d n_d / mean_d n_d of each layer; all layers: mean of mean/max (SGLang), Σ mean / Σ max (vLLM)
+ * @chance uniform routing on the same placement, simulated; uneven where devices hold different numbers of experts
  * @param source a trace, or as much of the sketch of one as counts experts
  * @throws RangeError for a placement of other experts
  * @see SGLang, python/sglang/srt/eplb/expert_distribution.py; vLLM, vllm/distributed/eplb/eplb_state.py
- * @example deviceBalance(trace, { placement: Array.from({ length: 16 }, (_, e) => Math.floor(e / 4)) }).sglang
+ * @example deviceBalance(trace, { placement: Array.from({ length: trace.nExperts }, (_, e) => e % 4) }).sglang
  */
 export function deviceBalance(
   source: RoutingTrace | Pick<Sketch, "nExperts" | "topK" | "layers" | "nTokens" | "counts">,

@@ -37,11 +37,13 @@ export interface ExpertFlowOptions {
 }
 
 /**
- * Expert flow, the data of OLMoE's Sankey: how first choices go from layer to layer. Experts below 1.5 times the uniform
- * share are pooled unless told otherwise, as there.
+ * Expert flow, the data of OLMoE's Sankey: how first choices go from layer to layer. Experts below 1.5 times the
+ * uniform share are pooled unless told otherwise, as there.
+ * @formula tokens whose first choices are the edge's two experts
+ * @chance independent layers: tokens(source) · tokens(target) / T, with each edge
  * @throws RangeError for layers that were not traced, or a trace that does not keep the rank order
  * @see Muennighoff et al. 2024, arXiv:2409.02060, figures 34 to 36
- * @example expertFlow(trace, { layers: [0, 7, 15] }).edges
+ * @example expertFlow(trace).edges.slice(0, 3)
  */
 export function expertFlow(
   trace: RoutingTrace,

@@ -1,9 +1,10 @@
 import { shown } from "../errors.ts";
 
 /**
- * Generalised Jensen–Shannon divergence in bits, H(Σ w_d p_d) − Σ w_d H(p_d): 0 where all distributions are equal, at most
- * log2 of their number. Estimated from counts it is too large, by about (D−1)(E−1) / (2 N ln 2) for N counts: compare with
- * a shuffled null, as `specialization` does.
+ * Generalised Jensen–Shannon divergence in bits: 0 where all distributions are equal, at most log2 of their number.
+ * @formula H(Σ w_d p_d) − Σ w_d H(p_d), in bits
+ * @chance 0 for distributions that are known; estimated from N counts about (D−1)(E−1) / (2 N ln 2), so
+ * `specialization` shuffles labels
  * @param distributions shares or counts, each scaled to sum to 1: D rows of E
  * @param weights of the distributions, scaled to sum to 1; equal where absent
  * @throws RangeError for rows of different lengths, negative numbers, or a row without any share

@@ -3,15 +3,17 @@ import { type Measure, type SimulationOptions, simulate, withMean } from "./chan
 import { shuffle } from "./random.ts";
 
 /**
- * Linear centred kernel alignment of two experts' outputs on the same tokens, ‖YᵀX‖²_F / (‖XᵀX‖_F ‖YᵀY‖_F) with centred
- * columns: 1 for the same up to rotation and scale. It is high by chance where there are few tokens for the width: the
- * expected value with one side's tokens in random order is tr(K) tr(L) / ((n−1) ‖K‖_F ‖L‖_F), exactly. 100 shuffles for the
- * bounds unless told otherwise. NaN where an output does not vary.
+ * Linear centred kernel alignment of two experts' outputs on the same tokens: 1 for the same up to rotation and scale.
+ * It is high by chance where there are few tokens for the width. 100 shuffles for the bounds unless told otherwise. NaN
+ * where an output does not vary.
+ * @formula ‖YᵀX‖²_F / (‖XᵀX‖_F ‖YᵀY‖_F) with centred columns
+ * @chance one side's tokens in random order: tr(K) tr(L) / ((n−1) ‖K‖_F ‖L‖_F), exactly, K and L being the centred
+ * XXᵀ and YYᵀ; bounds shuffled
  * @param x outputs of the first: [n_tokens, width]
  * @param y outputs of the second on the same tokens: [n_tokens, width of the second]
  * @throws ShapeError for arrays that are not n_tokens rows
  * @see Kornblith et al. 2019, arXiv:1905.00414, eq. 5
- * @example linearCka([-1, 0, 1], [0, 0, 3], { nTokens: 3 }).value // 0.75
+ * @example linearCka(x, y, { nTokens })
  */
 export function linearCka(
   x: ArrayLike<number>,

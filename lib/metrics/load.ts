@@ -28,9 +28,11 @@ export interface ExpertLoad {
 
 /**
  * Counts how often each expert is chosen in each layer.
+ * @formula n_e / (k T)
+ * @chance uniform routing: share 1/E, its count binomial(T, k/E), exactly
  * @throws RangeError for a trace without tokens, or whose choices are not top_k different experts each;
  * ShapeError for arrays that do not fit together
- * @example loadPerExpert(trace).share // Float64Array, [n_layers, n_experts]
+ * @example loadPerExpert(trace).effective // [n_layers]
  */
 export function loadPerExpert(trace: RoutingTrace): ExpertLoad {
   const { nExperts, topK, layers } = trace;

@@ -15,9 +15,11 @@ export interface GroupLoad extends LoadStatistics {
 
 /**
  * Load of each group of tokens in each layer: over windows of tokens (drift), by position, domain or token class.
+ * @formula as `loadStatistics`, for each group of tokens
+ * @chance as `loadStatistics`, with the group's number of tokens
  * @returns layer by layer, groups in the labels' order
  * @throws RangeError for labels that are not the trace's
- * @example loadByLabel(trace, windowLabels(trace, 100)).map(({ layer, group, maxVio }) => ({ layer, group, maxVio }))
+ * @example loadByLabel(trace, windowLabels(trace, 500)).map(({ layer, group, maxVio }) => ({ layer, group, maxVio }))
  */
 export function loadByLabel(trace: RoutingTrace, labels: Labels, options: SimulationOptions = {}): GroupLoad[] {
   const byLayer = choices("loadByLabel", trace);

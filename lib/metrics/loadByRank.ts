@@ -13,7 +13,9 @@ export interface RankLoad extends LoadStatistics {
 }
 
 /**
- * Load by each rank of the choices alone: an expert can be rare as a first choice and common as a second. Uniform: 1/E.
+ * Load by each rank of the choices alone: an expert can be rare as a first choice and common as a second.
+ * @formula as `loadStatistics`, from the choices of one rank
+ * @chance as `loadStatistics` with one choice a token: share 1/E
  * @returns layer by layer, ranks rising
  * @throws RangeError for a trace that does not keep the rank order
  * @see Jiang et al. 2024, arXiv:2401.04088, figure 9

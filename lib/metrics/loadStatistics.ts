@@ -23,6 +23,9 @@ export interface LoadStatisticsOptions extends SimulationOptions {
 
 /**
  * How evenly the experts are used, beside what uniform routing would give.
+ * @formula of p_e = n_e / Σ n: see the quantities
+ * @chance uniform routing of as many tokens, simulated; share binomial(T, k/E) and E[Σp²] = 1/E + (1 − k/E) / (k
+ * T), exactly
  * @param counts assignments of each expert, whole numbers: [n_experts]
  * @throws RangeError for counts that tokens with top_k different experts each cannot give
  * @example loadStatistics([30, 10, 20, 20], { topK: 2 }).maxVio // 0.5, beside .chance.maxVio.mean

@@ -14,10 +14,11 @@ export interface MutualInformation extends Measure {
 }
 
 /**
- * Mutual information I = Σ p(x,y) log2 [p(x,y) / (p(x) p(y))] in bits. For independent variables 2 N ln 2 · I is about
- * chi-square with (R−1)(C−1) degrees of freedom, R and C being the rows and columns that occur, so its expected value,
- * the bias, is (R−1)(C−1) / (2 N ln 2), and its bounds are those of the chi-square. With fewer samples than cells the
- * true bias is smaller: shuffle instead. Without samples all is NaN.
+ * Mutual information of two variables. With fewer samples than cells the true bias is smaller: shuffle instead. Without
+ * samples all is NaN.
+ * @formula Σ p(x,y) log2 [p(x,y) / (p(x) p(y))], in bits
+ * @chance independent variables: 2 N ln 2 · I is about chi-square with (R−1)(C−1) degrees of freedom, R and C being
+ * the rows and columns that occur; its mean is the bias that `corrected` takes off
  * @param jointCounts one row of counts for each value of x, with one column for each value of y
  * @throws RangeError for rows of different lengths or a count that is negative or not finite
  * @see Miller 1955, "Note on the bias of information estimates"

@@ -31,9 +31,12 @@ export interface RepetitionOptions extends SimulationOptions {
 }
 
 /**
- * How often a token's experts are those of the token before it, in the same sequence: the same first choice, any expert in
- * common (Mixtral's "first or second choice"), the mean overlap |∩|/k, and the Jaccard index |∩|/|∪|. Any-overlap is high
- * by chance for large k. NaN where no token has a next one. 200 shuffles unless told otherwise.
+ * How often a token's experts are those of the token before it, in the same sequence: the same first choice, any expert
+ * in common (Mixtral's "first or second choice"), the mean overlap |∩|/k, and the Jaccard index |∩|/|∪|. Any-overlap is
+ * high by chance for large k. NaN where no token has a next one. 200 shuffles unless told otherwise.
+ * @formula mean over pairs of neighbours of [same first], [∩ ≠ ∅], |∩| / k, |∩| / |∪|
+ * @chance uniform routing, exact: 1/E, 1 − C(E−k,k)/C(E,k), k/E, and the hypergeometric mean of m / (2k − m); sum
+ * of squares Σ p², Σ (k p)² / k; the layer's tokens in random order
  * @throws RangeError for first choices of a trace that does not keep the rank order
  * @see Jiang et al. 2024, arXiv:2401.04088, section 5 and table 5
  * @example repetition(trace)[0].anyOverlap // { value, chance: { uniform, sumOfSquares, shuffled } }

@@ -17,8 +17,10 @@ export interface RoutingDivergence {
 }
 
 /**
- * Routing divergence of experts: of which groups of tokens (domains, classes, positions) each expert's tokens are, compared
- * pair by pair; 0 for two experts with the same clientele. 50 shuffles unless told otherwise.
+ * Routing divergence of experts: of which groups of tokens (domains, classes, positions) each expert's tokens are,
+ * compared pair by pair; 0 for two experts with the same clientele. 50 shuffles unless told otherwise.
+ * @formula Jensen–Shannon divergence of two experts' tokens over the labels, in bits
+ * @chance units carry the same labels in random order; for the mean over pairs of experts
  * @throws RangeError for labels that are not the trace's, or fewer than two units in a group
  * @example routingDivergence(trace, tokenClassLabels(trace))[0].bits[2 * trace.nExperts + 7]
  */

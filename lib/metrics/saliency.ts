@@ -47,8 +47,11 @@ export interface Saliency extends Record<SaliencyName, Float64Array> {
 }
 
 /**
- * Saliency of the experts of one layer, by the measures that pruning uses. It is observational: an audit found that such
- * measures hardly predict what removing an expert does, so hold it against an ablation. 100 shuffles unless told otherwise.
+ * Saliency of the experts of one layer, by the measures that pruning uses. It is observational: an audit found that
+ * such measures hardly predict what removing an expert does, so hold it against an ablation. 100 shuffles unless told
+ * otherwise.
+ * @formula |A_e|; Σ g; Σ ‖f‖; mean ‖f‖; Σ g ‖f‖; mean g ‖f‖; max |f_i|, over an expert's tokens A_e
+ * @chance the expert's slots drawn at random from all experts' slots, shuffled
  * @throws ShapeError for arrays that do not fit together; RangeError for choices that are not top_k different experts each
  * @see Lasby et al. 2025, REAP, and src/reap/pruning_metrics.py of CerebrasResearch/reap, whose gate g is the softmax over
  * all experts, renormalised over the top_k in later versions: pass either as `weights`. arXiv:2507.23279 (super experts)

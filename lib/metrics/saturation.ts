@@ -24,8 +24,11 @@ export interface SaturationOptions extends SimulationOptions {
 }
 
 /**
- * Router saturation: of the experts that a checkpoint chooses, the part that the final one chooses too, on the same tokens.
- * It compares sets, so 1 says nothing about the weights. OLMoE's "1 %" checkpoint is in truth at 0.4 % of its training.
+ * Router saturation: of the experts that a checkpoint chooses, the part that the final one chooses too, on the same
+ * tokens. It compares sets, so 1 says nothing about the weights. OLMoE's "1 %" checkpoint is in truth at 0.4 % of its
+ * training.
+ * @formula mean over tokens of |E_t ∩ E_T| / k, and of [same first]
+ * @chance uniform routing: k/E and 1/E, exactly; and by load, Σ p q, for routers that choose independently
  * @param trace of the earlier checkpoint
  * @param final of the last one
  * @throws RangeError for traces of different tokens, layers or routers

@@ -37,12 +37,15 @@ export interface SpecializationOptions extends SimulationOptions {
 }
 
 /**
- * How differently the groups of tokens (domains, positions, classes, windows) use the experts of each layer: OLMoE's domain
- * specialization, with one number for it, its chance level and an interval. 200 draws unless told otherwise.
+ * How differently the groups of tokens (domains, positions, classes, windows) use the experts of each layer: OLMoE's
+ * domain specialization, with one number for it, its chance level and an interval. 200 draws unless told otherwise.
+ * @formula Jensen–Shannon divergence of the groups' loads, in bits; shares n_ge / Σ_e n_ge (assignments) and n_ge /
+ * T_g (tokens)
+ * @chance units carry the same labels in random order; the line of no preference is 1/E and k/E
  * @throws RangeError for labels that are not the trace's, or fewer than two units in a group
  * @see Muennighoff et al. 2024, arXiv:2409.02060, section 5 (shares of tokens); Jiang et al. 2024, arXiv:2401.04088,
  * figure 7 (shares of assignments, although its caption says tokens)
- * @example specialization(trace, domainLabels(trace))[0].value // bits, beside .chance and .interval
+ * @example specialization(trace, domainLabels(trace)).map(({ value, corrected, interval }) => ({ value, corrected, interval }))
  */
 export function specialization(
   trace: RoutingTrace,

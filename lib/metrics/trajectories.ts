@@ -28,8 +28,11 @@ export interface TrajectoriesOptions extends SimulationOptions {
 }
 
 /**
- * Trajectories of tokens through first choices. Chance: each layer's choices in random order, which keeps every layer's
- * load and forgets which token chose. 100 shuffles and the 10 commonest unless told otherwise. NaN without tokens.
+ * Trajectories of tokens through first choices. 100 shuffles and the 10 commonest unless told otherwise. NaN without
+ * tokens.
+ * @formula of ways w, tuples of first choices: their number; tokens whose way is not theirs alone / T; −Σ p(w) log2
+ * p(w); Σ_l H(layer l) − H(way)
+ * @chance each layer's choices in random order, which keeps its load and forgets which token chose
  * @throws RangeError for layers that were not traced, or a trace that does not keep the rank order
  * @see arXiv:2604.17837 (paths, not experts, carry one meaning)
  * @example trajectories(trace).top[0] // { experts: [3, 3, 11, 0], tokens: 17 }

@@ -38,9 +38,11 @@ export interface TransitionsOptions extends SimulationOptions {
 
 /**
  * Transitions between layers and their mutual information. 100 shuffles unless told otherwise.
+ * @formula Σ p(a,b) log2 [p(a,b) / (p(a) p(b))], in bits, over pairs of an earlier and a later choice
+ * @chance the later layer's tokens in random order
  * @throws RangeError for layers that were not traced, or ranks of a trace that does not keep their order
  * @see Muennighoff et al. 2024, arXiv:2409.02060, scripts/run_routing_analysis.py, plot_routing_analysis_v2_cross_layer
- * @example transitions(trace, { layers: [0, 7, 15] }).map(({ from, to, information }) => ({ from, to, information }))
+ * @example transitions(trace).map(({ from, to, information }) => ({ from, to, information }))
  */
 export function transitions(
   trace: RoutingTrace,

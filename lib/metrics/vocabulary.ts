@@ -41,9 +41,12 @@ export interface VocabularyOptions extends SimulationOptions {
 }
 
 /**
- * Vocabulary specialization: for each token id the share of its commonest expert, N(id, e) / N(id), averaged over ids. The
- * plain mean is mostly an effect of rare ids (an id seen once has 1), so models with different E and k cannot be compared
- * by it; the corrected one can. 50 shuffles unless told otherwise. NaN where no id was seen often enough.
+ * Vocabulary specialization: for each token id the share of its commonest expert, averaged over ids. The plain mean is
+ * mostly an effect of rare ids (an id seen once has 1), so models with different E and k cannot be compared by it; the
+ * corrected one can. 50 shuffles unless told otherwise. NaN where no id was seen often enough.
+ * @formula mean over ids of max_e N(id, e) / N(id); corrected: less its chance for an id seen as often
+ * @chance uniform routing, E[max_e count_e] / n for an id seen n times (see `vocabularyChance`); and the layer's
+ * choices in random order
  * @throws RangeError for a trace without token ids, or predictions that are missing
  * @see Muennighoff et al. 2024, arXiv:2409.02060, section 5 (vocabulary specialization), and its scripts/run_moe_analysis.py
  * @example vocabulary(trace, { grouping: "next" }).map(({ layer, mean }) => ({ layer, ...mean }))

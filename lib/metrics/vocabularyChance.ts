@@ -13,10 +13,12 @@ export interface VocabularyChance {
 const [EVERY, RATIO] = [30, 1.25];
 
 /**
- * The vocabulary specialisation of an id under uniform routing, which depends on how often the id was seen: E[max_e count_e] / n.
- * Exact for n = 1, which is always 1, and n = 2, which is 1 − ½ C(E−k,k) / C(E,k); simulated for more, and beyond 30 only
- * for some n, between which (mean − k/E) √n, nearly constant, is taken linearly in ln n. An id seen ten times already has
- * 15.5 % of 64 experts' top-1 by chance, where its limit is 1.6 %. 1,000 draws unless told otherwise.
+ * The vocabulary specialisation of an id under uniform routing, which depends on how often the id was seen. Exact for n
+ * = 1 and 2, simulated for more, and beyond 30 only for some n, between which (mean − k/E) √n, nearly constant, is
+ * taken linearly in ln n. An id seen ten times already has 15.5 % of 64 experts' top-1 by chance, where its limit is
+ * 1.6 %. 1,000 draws unless told otherwise.
+ * @formula E[max_e count_e] / n for an id seen n times
+ * @chance it is one: 1 for n = 1, 1 − ½ C(E−k,k) / C(E,k) for n = 2, exactly; simulated for more
  * @param seen how often ids were seen; each number once is enough
  * @returns by number of times seen
  * @example vocabularyChance([10], { nExperts: 16, topK: 4 }).get(10).mean // 0.516

@@ -16,14 +16,16 @@ export interface WeightSimilarity {
 }
 
 /**
- * Cosine of two experts' weights after aligning their neurons. A neuron is its row of the gate projection, its row of the
- * other projection and its column of the output projection, one after another, so that one order serves all three.
+ * Cosine of two experts' weights after aligning their neurons. A neuron is its row of the gate projection, its row of
+ * the other projection and its column of the output projection, one after another, so that one order serves all three.
  * O(d_ff³) for each alignment; 5 draws unless told otherwise. NaN where an expert has only zeros.
+ * @formula max over orders of the second's neurons of Σ a·b / (‖a‖ ‖b‖)
+ * @chance the second expert's features in random order, aligned again, shuffled; above 0
  * @param a neurons of the first expert: [d_ff, width]
  * @param b neurons of the second expert: [d_ff, width]
  * @throws ShapeError for experts of different sizes
  * @see Lo et al. 2024, arXiv:2406.18219 (static analysis)
- * @example weightSimilarity(Float32Array.of(1, 0, 0, 1), Float32Array.of(0, 1, 1, 0), { dFf: 2 }).aligned // 1
+ * @example weightSimilarity(a, b, { dFf }).aligned
  */
 export function weightSimilarity(
   a: Float32Array,

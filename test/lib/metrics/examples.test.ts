@@ -3,7 +3,7 @@ import { runInNewContext } from "node:vm";
 import { expect, test } from "vitest";
 import { seeded } from "../../../lib/metrics/random.ts";
 import type { RoutingTrace } from "../../../lib/trace/record.ts";
-import { randomTrace } from "./traces.ts";
+import { mean, randomTrace } from "./traces.ts";
 
 const folder = new URL("../../../lib/metrics/", import.meta.url);
 const files = readdirSync(folder).filter((name) => name.endsWith(".ts"));
@@ -36,7 +36,13 @@ test("every example in a docstring runs, and gives the number that it states", a
   const modules = await Promise.all(files.map((file) => import(new URL(file, folder).href) as Promise<object>));
   const outputs = { nExperts: 2, topK: 1, indices: [0, 1], weights: [1, 1], outputs: [3, 4] };
   const [trace, early] = [fullTrace(1), fullTrace(2)];
-  const scope = Object.assign({ trace, early, outputs, Float32Array }, ...modules) as object;
+  const [x, y] = [Float64Array.of(-1, 0, 1), Float64Array.of(0, 0, 3)];
+  const [a, b] = [Float32Array.of(1, 0, 0, 1), Float32Array.of(0, 1, 1, 0)];
+  const [before, after] = [x, y].map((values) => Array.from({ length: 20 }, (_, i) => values[i % 3]!));
+  const losses = { perToken: Float32Array.of(1, 2, 3), offsets: Int32Array.of(0, 1, 3), mean: 2 };
+  const given = { trace, early, outputs, x, y, nTokens: 3, a, b, dFf: 2, before, after, mean, Float32Array };
+  const run = { lossOf: () => losses, model: null, texts: [], hooks: {} };
+  const scope = Object.assign(given, run, ...modules) as object;
   expect(examples.length).toBeGreaterThan(30);
   for (const { file, code, stated } of examples) {
     const result: unknown = runInNewContext(code, { ...scope });
