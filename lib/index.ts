@@ -70,6 +70,7 @@ export { loadTrace, saveTrace } from "./trace/node.ts";
 export type { AttentionTrace, ExpertActivations, RoutingTrace, TokenPiece } from "./trace/record.ts";
 export { joinTraces, positionsOf, sequencesOf } from "./trace/sequences.ts";
 export { openTrace, readTrace, type TraceFile } from "./trace/traceReader.ts";
+export { type TextOfKind, type TraceTextsOptions, traceTexts } from "./trace/traceTexts.ts";
 export { TraceWriter } from "./trace/traceWriter.ts";
 export { type TextLoss, textLoss } from "./train/evaluate.ts";
 export { progressText } from "./train/progressText.ts";
