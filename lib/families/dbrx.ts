@@ -1,6 +1,6 @@
 import type { MlpConfig, ModelConfig } from "../config.ts";
 import { ConfigError } from "../errors.ts";
-import { type Family, plain, turned, type WeightPart, type WeightRecipe } from "./family.ts";
+import { type Family, type Held, plain, turned, type WeightPart, type WeightRecipe } from "./family.ts";
 import { Fields } from "./fields.ts";
 
 /** PyTorch's default, which DBRX uses; its configuration does not name it. */
@@ -84,7 +84,8 @@ export const dbrx: Family = {
     };
   },
 
-  recipe(param, { dModel, nHeads, nKvHeads, dHead, dVocab, mlp }): WeightRecipe {
+  recipe(param, config, held): WeightRecipe {
+    const { dModel, nHeads, nKvHeads, dHead, dVocab, mlp } = config;
     const inBlock = /^blocks\.(\d+)\.(.+)$/.exec(param);
     if (inBlock === null) {
       if (param === "embed.W_E") return plain("transformer.wte.weight", [dVocab, dModel]);
@@ -92,34 +93,62 @@ export const dbrx: Family = {
       return turned("lm_head.weight", [dVocab, dModel]);
     }
     const [, layer, part] = inBlock as unknown as [string, string, string];
-    const nExperts = mlp.kind === "moe" ? mlp.nExperts : 1;
-    const tensor = `transformer.blocks.${layer}.${BLOCK[part]}`;
+    const block = `transformer.blocks.${layer}.`;
+    const tensor = `${block}${BLOCK[part]}`;
     switch (part) {
       case "attn.W_QKV":
         return turned(tensor, [(nHeads + 2 * nKvHeads) * dHead, dModel]);
       case "attn.W_O":
         return turned(tensor, [dModel, nHeads * dHead]);
       case "mlp.W_router":
-        return turned(tensor, [nExperts, dModel]);
+        return turned(tensor, [expertsOf(mlp), dModel]);
       case "mlp.W_gate":
       case "mlp.W_up":
       case "mlp.W_down": {
-        const shape = [nExperts * mlp.dFf, dModel];
-        const transposed = part !== "mlp.W_down";
-        if (mlp.kind === "dense") return { join: "none", parts: [{ tensor, shape, transposed }] };
-        const ofExpert = (_: unknown, e: number): WeightPart => ({
-          tensor,
-          shape,
-          rows: [e * mlp.dFf, (e + 1) * mlp.dFf],
-          transposed,
-        });
-        return { join: "experts", parts: Array.from({ length: nExperts }, ofExpert) };
+        const parts = apart(block, part, config, held) ?? flat(tensor, part, config);
+        return { join: mlp.kind === "dense" ? "none" : "experts", parts };
       }
       default:
         return plain(tensor, [dModel]);
     }
   },
 };
+
+function expertsOf(mlp: MlpConfig): number {
+  return mlp.kind === "moe" ? mlp.nExperts : 1;
+}
+
+/** Each expert's rows in the one tensor of all, as published; the one expert of a dense model is the tensor. */
+function flat(tensor: string, part: string, { dModel, mlp }: ModelConfig): WeightPart[] {
+  const shape = [expertsOf(mlp) * mlp.dFf, dModel];
+  const transposed = part !== "mlp.W_down";
+  if (mlp.kind === "dense") return [{ tensor, shape, transposed }];
+  return Array.from({ length: mlp.nExperts }, (_, e) => ({
+    tensor,
+    shape,
+    rows: [e * mlp.dFf, (e + 1) * mlp.dFf] as const,
+    transposed,
+  }));
+}
+
+/** Where conversions for other tools keep each expert's matrices by themselves. */
+const APART = ["ffn.experts.mlp.{e}.", "ffn.experts.mlp_experts.{e}.", "ffn.experts.{e}."];
+
+/**
+ * Each expert's own tensor, or null for a checkpoint that has none. They are [out, in], which turns `w2` round; some
+ * conversions left `w2` as it was, which its shape tells (where both shapes are one, it is taken as turned).
+ */
+function apart(block: string, part: string, { dModel, mlp }: ModelConfig, held: Held | undefined): WeightPart[] | null {
+  const name = `${BLOCK[part]!.split(".").at(-1)}.weight`;
+  const place = APART.find((path) => held?.(`${block}${path.replace("{e}", "0")}${name}`) !== undefined);
+  if (place === undefined) return null;
+  const shape = part === "mlp.W_down" ? [dModel, mlp.dFf] : [mlp.dFf, dModel];
+  return Array.from({ length: expertsOf(mlp) }, (_, e) => {
+    const tensor = `${block}${place.replace("{e}", String(e))}${name}`;
+    const asItWas = part === "mlp.W_down" && mlp.dFf !== dModel && held?.(tensor)?.[0] === mlp.dFf;
+    return asItWas ? { tensor, shape: shape.toReversed(), transposed: false } : { tensor, shape, transposed: true };
+  });
+}
 
 /** A router of one expert can only say 1, whatever its weights: with its one expert the model is dense. */
 function mlpConfig(ffn: Fields): MlpConfig {
