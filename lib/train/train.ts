@@ -4,6 +4,7 @@ import { MoeModel } from "../model.ts";
 import { paramShapes } from "../params.ts";
 import { adamW, globalNorm, type Moments, zeroMoments } from "./adamw.ts";
 import { Batches } from "./data.ts";
+import { divergence, hasDiverged } from "./diverged.ts";
 import { learningRate, type TrainingRun } from "./run.ts";
 import { type BatchLoss, lossAndGradients } from "./step.ts";
 
@@ -61,7 +62,8 @@ export function freshParams(config: ModelConfig, seed: number): Map<string, tf.T
  * The result depends only on the run and the tokens, not on where it was interrupted.
  * @param tokens the training text, documents one after the other
  * @returns the trained model; the caller owns it
- * @throws ConfigError for a text that is too short; RangeError where the loss or a gradient is no longer a number
+ * @throws ConfigError for a text that is too short; RangeError where the loss or a gradient is no longer a
+ * number, or the loss is three times that of a uniform guess
  */
 export async function train(run: TrainingRun, tokens: Uint16Array, options: TrainOptions = {}): Promise<MoeModel> {
   const batches = new Batches(tokens, run, run.seed);
@@ -101,9 +103,14 @@ function takeStep(
   state: TrainingState,
   variables: ReadonlyMap<string, tf.Variable>,
 ): Omit<TrainingProgress, "tokensPerSecond" | "secondsLeft"> {
-  const { gradients, loss } = lossAndGradients(variables, run.model, batches.at(state.step), run);
+  const batch = batches.at(state.step);
+  const { gradients, loss } = lossAndGradients(variables, run.model, batch, run);
   const gradientNorm = globalNorm(gradients);
-  if (!Number.isFinite(loss.total) || !Number.isFinite(gradientNorm)) throw diverged(state.step, loss, gradients);
+  if (hasDiverged(loss, gradientNorm, run.model)) {
+    const error = divergence(state.step, loss, gradients, { variables, config: run.model, batch });
+    tf.dispose([...gradients.values()]);
+    throw error;
+  }
   const rate = learningRate(state.step, run);
   const scale = Math.min(1, run.clipNorm / gradientNorm);
   state.step++;
@@ -114,15 +121,4 @@ function takeStep(
     return (Math.max(...counts) * counts.length) / total - 1;
   });
   return { ...loss, step: state.step, steps: run.steps, rate, gradientNorm, maxViolation };
-}
-
-/** What to say when numbers stop being numbers: where it shows first, and what to try. */
-function diverged(step: number, loss: BatchLoss, gradients: ReadonlyMap<string, tf.Tensor>): RangeError {
-  const isBad = (value: tf.Tensor): boolean => tf.tidy(() => value.sum().isFinite().dataSync()[0] === 0);
-  const bad = [...gradients].find(([, gradient]) => isBad(gradient))?.[0] ?? "none";
-  tf.dispose([...gradients.values()]);
-  return new RangeError(
-    `train: loss must stay a number, got loss ${loss.total} at step ${step + 1}, first bad gradient ${bad}; ` +
-      "try a lower rate, more warmupSteps, a smaller clipNorm or a zLossWeight of 0.001",
-  );
 }
