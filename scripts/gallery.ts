@@ -30,7 +30,7 @@ export function galleryPage(made: readonly Figure[]): string {
       return `<div class="${theme}" style="background: ${paper}; color: ${ink}">${html}</div>`;
     });
     const code = escapeText(lines[i]!);
-    return `<section><h2>${code.split("(")[0]!}</h2><pre>show(${code});</pre>${panes.join("")}</section>`;
+    return `<section><h2>${code.split("(")[0]!}</h2><pre tabindex="0">show(${code});</pre>${panes.join("")}</section>`;
   });
   const policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'";
   return [
@@ -41,9 +41,9 @@ export function galleryPage(made: readonly Figure[]): string {
     "<style>body { font: 14px/1.5 system-ui, sans-serif; margin: 24px } pre { overflow: auto }",
     "section { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(860px, 100%), 1fr)); gap: 8px }",
     "h2, pre { grid-column: 1 / -1; margin: 12px 0 0 } section > div { padding: 8px; min-width: 0 }</style></head><body>",
-    "<h1>Every view</h1><p>On the shipped model's own data (models/reference), on a light and on a dark ground.</p>",
+    "<main><h1>Every view</h1><p>On the shipped model's own data (models/reference), on a light and on a dark ground.</p>",
     ...sections,
-    "</body></html>",
+    "</main></body></html>",
   ].join("\n");
 }
 

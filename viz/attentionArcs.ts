@@ -226,7 +226,8 @@ function draw(
   return [
     label(ARCS - 8, y - 10, "attends to ↰", { ...muted, "text-anchor": "end" }),
     label(BARS, y - 10, "drawn, 0–100 %", muted),
-    label(BARS + BAR + 30, y - 10, `receives, 0–${most.toFixed(1)}`, muted),
+    label(BARS + BAR + 30, y - 22, `receives, 0–${most.toFixed(1)} tokens`, muted),
+    label(BARS + BAR + 30, y - 10, "line: evenly spread", muted),
     data.dropFirst ? element("path", { d: rectPath(ARCS + 10, y, width - 20, ROW), fill: HATCH }) : "",
     element(
       "g",

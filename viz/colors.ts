@@ -40,25 +40,52 @@ export function themed(role: Role): string {
 }
 
 /**
- * One colour an expert for up to 16: eight hues after Okabe and Ito at two lightness steps, so that expert e and e + 8
- * share a hue. Lightness keeps every colour at 2:1 or more on both grounds; views add a label, since no palette of this
+ * The colours of up to 16 experts on each ground: eight hues at two lightness steps, about the same from ground to ground.
+ * Each has a contrast of 3:1 or more with its ground, and they were spread by search to be as far apart as they can in full
+ * colour vision and in its three common deficiencies (a test measures both). Views add a label, since no palette of this
  * size is safe alone.
- * @see https://jfly.uni-koeln.de/color/
  */
-export const EXPERT_COLORS: readonly string[] = (
-  "#055b92 #b15744 #0e7f45 #942e7a #826500 #1d7cb4 #535c09 #737373 " +
-  "#4d90da #f4826a #5eb475 #c27098 #d79e07 #37b4dc #958f04 #a6a6a6"
-).split(" ");
+export const EXPERT_PALETTES: Record<Theme, readonly string[]> = {
+  light: (
+    "#32367c #6a0000 #004a2b #825974 #5f5906 #08699d #506b4a #3c343a " +
+    "#747aa1 #e6541e #3da577 #da5cc9 #877e54 #1693ee #2d911c #978c92"
+  ).split(" "),
+  dark: (
+    "#71789f #c26a5e #749f86 #b58da7 #857c11 #05a6f6 #33b608 #7c7b7c " +
+    "#a7c0fc #d9a6a6 #76f8c1 #dcb7d6 #ead825 #b6e5ff #92c47f #e2d8df"
+  ).split(" "),
+};
+
+/** The colour of each expert, as it stands in a picture before {@link inTheme}. */
+export const EXPERT_COLORS: readonly string[] = EXPERT_PALETTES.light.map((_, expert) => `var(--e${expert})`);
 
 /** Whether a model has few enough experts for colour to say which; beyond, position says it. */
 export function hasExpertColors(nExperts: number): boolean {
   return nExperts <= EXPERT_COLORS.length;
 }
 
+/** The ink that reads best on an expert's colour. */
+export function inkOn(expert: number): string {
+  return `var(--on${expert})`;
+}
+
 /** Black or white, whichever reads better on a colour `#rrggbb`. */
-export function inkOn(color: string): "#000000" | "#ffffff" {
+function blackOrWhite(color: string): string {
   const luminance = relativeLuminance(color);
   return 1.05 / (luminance + 0.05) >= (luminance + 0.05) / 0.05 ? "#ffffff" : "#000000";
+}
+
+/**
+ * Every colour of a theme under its name: roles, experts, and the ink on each expert; and whether what is drawn for one
+ * ground alone is displayed.
+ */
+export function colorsOf(theme: Theme): [name: string, color: string][] {
+  const experts = EXPERT_PALETTES[theme].flatMap((color, e): [string, string][] => [
+    [`e${e}`, color],
+    [`on${e}`, blackOrWhite(color)],
+  ]);
+  const shown = Object.keys(THEMES).map((own): [string, string] => [own, own === theme ? "inline" : "none"]);
+  return [...Object.entries(THEMES[theme]), ...experts, ...shown];
 }
 
 /**
@@ -73,18 +100,25 @@ export function relativeLuminance(color: string): number {
   return 0.2126 * r! + 0.7152 * g! + 0.0722 * b!;
 }
 
-function declarations(theme: Theme): string {
-  return Object.entries(THEMES[theme])
-    .map(([role, color]) => `--${role}:${color}`)
-    .join(";");
-}
+const NAMES = /var\(--(\w+)\)/g;
 
-/** Style that lets a picture follow the reader's preference for light or dark. */
-export const THEME_STYLE = `svg{${declarations("light")}}@media(prefers-color-scheme:dark){svg{${declarations("dark")}}}`;
+/** Style that lets a picture follow the reader's preference for light or dark: the colours that it uses, on each ground. */
+export function themeStyle(body: string): string {
+  const used = new Set(Array.from(body.matchAll(NAMES), ([, name]) => name!));
+  const [light, dark] = (["light", "dark"] as const).map((theme) =>
+    colorsOf(theme)
+      .filter(([name]) => used.has(name))
+      .map(([name, color]) => `--${name}:${color}`)
+      .join(";"),
+  );
+  return `<style class="theme">svg{${light}}@media(prefers-color-scheme:dark){svg{${dark}}}</style>`;
+}
 
 /** A themed picture with one theme's colours written out, for programs that know no CSS variables. */
 export function inTheme(svg: string, theme: Theme): string {
+  const colors = new Map(colorsOf(theme));
   return svg
-    .replace(`<style>${THEME_STYLE}</style>`, "")
-    .replace(/var\(--(\w+)\)/g, (whole, role: string) => (THEMES[theme] as Record<string, string>)[role] ?? whole);
+    .replace(/<style class="theme">[^<]*<\/style>/, "")
+    .replace(NAMES, (whole, name: string) => colors.get(name) ?? whole)
+    .replace(/<image[^>]*;display:none"[^>]*>/g, "");
 }

@@ -1,5 +1,5 @@
 import { ShapeError, shown } from "../lib/errors.ts";
-import { themed } from "./colors.ts";
+import { EXPERT_COLORS, hasExpertColors, themed } from "./colors.ts";
 import type { Block } from "./contract.ts";
 import { Figure } from "./figure.ts";
 import { count, percent, real } from "./format.ts";
@@ -237,7 +237,7 @@ function layOut({ kinds, layers, nExperts }: ExpertAblationData): Layout {
       upwards: true,
     };
   });
-  return { blocks, height: blocks.at(-1)!.y + step - 10 };
+  return { blocks, height: blocks.at(-1)!.y + layers.length * height + 30 };
 }
 
 function draw(data: ExpertAblationData, { blocks }: Layout, most: number, clips: boolean): string[] {
@@ -302,17 +302,20 @@ function panel(data: ExpertAblationData, block: Block, kind: number): string {
       ? label(x - 6, y + (rows - 0.5 - row) * height + 3.5, `layer ${layer}`, { "text-anchor": "end" })
       : "",
   );
-  const columnNames = Array.from({ length: Math.ceil(nExperts / everyColumn) }, (_, i) =>
-    label(x + (i * everyColumn + 0.5) * width, y + rows * height + 13, String(i * everyColumn), {
-      "text-anchor": "middle",
-    }),
-  );
+  const below = y + rows * height;
+  const columnNames = Array.from({ length: Math.ceil(nExperts / everyColumn) }, (_, i) => {
+    const [expert, middle] = [i * everyColumn, x + (i * everyColumn + 0.5) * width];
+    const swatch = hasExpertColors(nExperts)
+      ? element("rect", { x: middle - 4, y: below + 3, width: 8, height: 4, fill: EXPERT_COLORS[expert]! })
+      : "";
+    return swatch + label(middle, below + 17, String(expert), { "text-anchor": "middle" });
+  });
   return [
     label(x, y - 8, name, { "font-weight": "bold" }),
     element("path", { d: paths.few, fill: themed("faint"), "fill-opacity": 0.6 }),
     element("path", { d: paths.absent, fill: HATCH }),
     element("rect", { x, y, width: nExperts * width, height: rows * height, fill: "none", stroke: themed("faint") }),
     element("g", muted, ...rowNames, ...columnNames),
-    x === LEFT ? label(x - 6, y + rows * height + 13, "expert", { ...muted, "text-anchor": "end" }) : "",
+    x === LEFT ? label(x - 6, below + 17, "expert", { ...muted, "text-anchor": "end" }) : "",
   ].join("");
 }

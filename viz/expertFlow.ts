@@ -68,7 +68,7 @@ export function expertFlow(trace: RoutingTrace, options: ExpertFlowOptions = {})
   const { layers, nExperts, topK, nTokens, minShare } = data;
   const layout = layOut(data);
   const rest = data.rest.reduce((sum, { tokens }) => sum + tokens, 0) / (nTokens * (layers.length - 1));
-  const title = `Flow from expert to expert: layers ${layers.join(", ")}, ${topK} of ${nExperts} experts for each token`;
+  const title = `Flow from expert to expert, ${topK} of ${nExperts} for each token: layers ${layers.join(", ")}`;
   const subtitle = `${count(nTokens)} tokens; ribbons: links of at least ${shareText(minShare)} = ${real(minShare * nTokens)} tokens; the rest, ${percent(rest)} of the flow, in grey`;
   const description = `${subtitle}. ${describe(data)}`;
   return new Figure(data, {
@@ -288,7 +288,7 @@ function nodeRects({ nExperts }: ExpertFlowData, { nodes }: Layout): string {
   });
   const numbers = nodes.map(({ x, y, height, row }) =>
     hasExpertColors(nExperts) && height >= 9
-      ? label(x + NODE / 2, y + height / 2 + 3.4, String(row), { fill: inkOn(EXPERT_COLORS[row]!) })
+      ? label(x + NODE / 2, y + height / 2 + 3.4, String(row), { fill: inkOn(row) })
       : "",
   );
   return paths.join("") + element("g", { "text-anchor": "middle", "font-size": 9 }, ...numbers);
@@ -324,8 +324,10 @@ function legend({ nExperts, nTokens, minShare }: ExpertFlowData, unit: number): 
   const small = { ...muted, "font-size": 10 };
   const high = (nTokens / nExperts) * unit;
   const ends = ["≤ 1 ×", `≥ ${FULL_RATIO} ×`] as const;
+  // Ribbons have their experts' colours: the key shows the strength alone.
+  const key = themed(hasExpertColors(nExperts) ? "muted" : "value");
   return [
-    rampLegend(LEFT, TOP - 6, "tokens on a link against independent layers", ends, FAINTEST, colorOf(0, nExperts)),
+    rampLegend(LEFT, TOP - 6, "tokens on a link against independent layers", ends, [FAINTEST, 1], key),
     element("rect", { x: LEFT + 610, y: TOP - 6, width: 26, height: 10, fill: themed("well") }),
     label(LEFT + 642, TOP + 3, `links < ${shareText(minShare)}`, muted),
     element("path", { d: rectPath(MARGIN + 12, BODY, 8, high), fill: themed("muted") }),

@@ -58,6 +58,6 @@ function mapLegend(
     element("path", { d: d.join(""), fill: themed("faint") }),
     element("g", { fill: themed("muted"), "font-size": 10 }, ...corners),
     label(right + 36, TOP + 10, says, { fill: themed("muted") }),
-    weights === null ? "" : rampLegend(right + 36, TOP + 28, "weight", ["0", top], faintest),
+    weights === null ? "" : rampLegend(right + 36, TOP + 28, "weight", ["0", top], [faintest, 1]),
   ].join("");
 }

@@ -43,7 +43,7 @@ export interface ExplorerData extends ExplorerNumbers {
 }
 
 /** Numbers of the heatmaps of all layers that one figure can hold within 300 kB, and tokens that one line of cells can. */
-const MOST_PROBS = 19_200;
+const MOST_PROBS = 17_920;
 const MOST_TOKENS = 72;
 
 const LEFT = 76;

@@ -1,4 +1,4 @@
-import { THEME_STYLE, themed } from "./colors.ts";
+import { themed, themeStyle } from "./colors.ts";
 import { element, escapeText, label } from "./svg.ts";
 
 /** Width of every picture in pixels: that of a notebook's output with room to spare. */
@@ -29,6 +29,15 @@ interface Frame {
 export function frame({ title, subtitle, description, height: needed, body }: Frame): string {
   // Whole pixels, so that the image and the live picture that takes its place are equally large.
   const height = Math.ceil(needed);
+  const parts = [
+    // Signs are many, so their colour is a class rather than an attribute of each; on a shaded ground they are not faint.
+    `<style>.s{fill:${themed("muted")}}.on .s{fill:${themed("ink")}}</style>`,
+    hatch(),
+    element("rect", { width: WIDTH, height, fill: themed("paper"), class: "paper" }),
+    label(MARGIN, 27, title, { "font-size": 15, "font-weight": "bold", class: "title" }),
+    label(MARGIN, 46, subtitle, { fill: themed("muted") }),
+    ...body,
+  ];
   return element(
     "svg",
     {
@@ -43,14 +52,8 @@ export function frame({ title, subtitle, description, height: needed, body }: Fr
     },
     element("title", {}, escapeText(title)),
     element("desc", {}, escapeText(description)),
-    `<style>${THEME_STYLE}</style>`,
-    // Signs are many, so their colour is a class rather than an attribute of each.
-    `<style>.s{fill:${themed("muted")}}</style>`,
-    hatch(),
-    element("rect", { width: WIDTH, height, fill: themed("paper"), class: "paper" }),
-    label(MARGIN, 27, title, { "font-size": 15, "font-weight": "bold", class: "title" }),
-    label(MARGIN, 46, subtitle, { fill: themed("muted") }),
-    ...body,
+    themeStyle(parts.join("")),
+    ...parts,
   );
 }
 
@@ -66,19 +69,26 @@ export const HATCH = "url(#hatch)";
 /**
  * The key of a sequential scale.
  * @param ends what stands before and after the ramp
- * @param faintest opacity at the low end
+ * @param opacity at the low and the high end
  */
 export function rampLegend(
   x: number,
   y: number,
   name: string,
   ends: readonly [string, string],
-  faintest = 0,
+  opacity: readonly [number, number] = [0, 1],
   color: string = themed("value"),
 ): string {
+  const [faintest, fullest] = opacity;
   const left = x + (name.length + ends[0].length) * 6.8 + 16;
   const ramp = Array.from({ length: 32 }, (_, i) =>
-    element("rect", { x: left + i * 4, y, width: 4, height: 10, "fill-opacity": faintest + ((1 - faintest) * i) / 31 }),
+    element("rect", {
+      x: left + i * 4,
+      y,
+      width: 4,
+      height: 10,
+      "fill-opacity": faintest + ((fullest - faintest) * i) / 31,
+    }),
   );
   return [
     label(x, y + 9, name, { fill: themed("muted") }),

@@ -104,7 +104,7 @@ export function firstExperts(cells: readonly PlacedCell[]): string {
     const [expert, [x, y, width]] = [experts[0]!, rects[0]!];
     const number = String(expert);
     if (width < number.length * 5.8 + 1.5) return "";
-    return label(x + width / 2, y + 12.5, number, { fill: inkOn(EXPERT_COLORS[expert]!) });
+    return label(x + width / 2, y + 12.5, number, { fill: inkOn(expert) });
   });
   return element("g", { "font-size": 9, "text-anchor": "middle" }, ...numbers);
 }

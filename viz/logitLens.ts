@@ -10,7 +10,7 @@ import { drawMarks, MOST_OUTLINES } from "./marks.ts";
 import { checkFinite, maybeWindow, type WindowOptions, windowText } from "./options.ts";
 import type { Mark } from "./outlines.ts";
 import { packReal, packWhole } from "./pack.ts";
-import { scaleFills, scaleStep } from "./scale.ts";
+import { scaleFills, scaleStep, UNDER_TEXT } from "./scale.ts";
 import { element, escapeText, label } from "./svg.ts";
 import { showId, showToken, type Token, textWidth, tokenText } from "./tokens.ts";
 
@@ -65,8 +65,9 @@ const CELL = { width: 61, height: 21 };
  * What the model would predict if it stopped after each layer: the logit lens.
  *
  * A cell is the residual stream at a token (across) after a layer (rising), read by the unembedding as if it were the last:
- * it holds the most probable next token. Colour is that token's probability, from paper at 0 to full colour at 1, or, with
- * `color: "rank"`, the rank of the token that the last row predicts, in full at rank 1 and paper at d_vocab, by doublings. A
+ * it holds the most probable next token, cut with … where it does not fit. Colour is that token's probability, from paper at
+ * 0 to the strongest shade that text can stand on at 1, or, with `color: "rank"`, the rank of the token that the last row
+ * predicts, strongest at rank 1 and paper at d_vocab, by doublings. A
  * corner marks a top token that is already that of the last row, a dot one that is the next token of the text. A guess
  * among all tokens would give each 1 / d_vocab.
  * @throws ShapeError for arrays of another size; RangeError for a window that does not exist or fit, a probability that is
@@ -85,7 +86,7 @@ export function logitLens(result: LensResult, options: LogitLensOptions = {}): F
   };
   const blocks = layOut(rows.length, nTokens, tokens);
   const title = "Logit lens: the next token that each layer would predict";
-  const subtitle = `${windowText(start, start + nTokens, result.pieces.length)}, ${rows.length} layers read with ${result.lens}; a guess gives each of ${count(dVocab)} tokens ${probability(1 / dVocab)}`;
+  const subtitle = `${windowText(start, start + nTokens, result.pieces.length)}, ${rows.length} places read with ${result.lens}; a guess among all tokens: 1 in ${count(dVocab)}`;
   const description = `${subtitle}. ${describe(data)}`;
   const ids = [...new Set(data.topIds)];
   return new Figure(data, {
@@ -226,15 +227,14 @@ function draw(
       const top = y + (n - 1 - (i % n)) * height;
       marks.push({ x: left, y: top, width: width - 1, height: height - 1, fill: scaleStep(value(cell), 1) });
       const token = nameOf(data.topIds[cell * nTop]!);
-      const dark = value(cell) > 0.5;
-      texts.push(tokenText(token, { x: left + 5, y: top + 14, class: dark ? "p" : null }, (width - 12) / 10.5));
+      texts.push(tokenText(token, { x: left + 5, y: top + 14 }, (width - 12) / 10.5));
       if (data.isFinal[cell] === 1) paths.corner += `M${left} ${top}h6l-6 6z`;
       if (data.isNext[cell] === 1) paths.dot += `M${left + width - 6} ${top + height - 6}h.01`;
     }
   const legend =
     color === "rank"
-      ? rampLegend(LEFT, TOP - 4, "rank of the last layer's token", [count(dVocab), "1"])
-      : rampLegend(LEFT, TOP - 4, "probability of the top token", ["0", "1"]);
+      ? rampLegend(LEFT, TOP - 4, "rank of the last layer's token", [count(dVocab), "1"], [0, UNDER_TEXT])
+      : rampLegend(LEFT, TOP - 4, "probability of the top token", ["0", "1"], [0, UNDER_TEXT]);
   const muted = { fill: themed("muted") };
   return [
     legend,
@@ -242,14 +242,12 @@ function draw(
     label(LEFT + 464, TOP + 5, "the last layer's token", muted),
     dots(`M${LEFT + 610} ${TOP + 1}h.01`),
     label(LEFT + 620, TOP + 5, "really next", muted),
-    // Text on dark cells: one class rather than an attribute of each.
-    `<style>.p{fill:${themed("paper")}}.p .s{fill:${themed("paper")}}</style>`,
     element(
       "g",
       { class: "marks" },
-      drawMarks("cells", marks, scaleFills(themed("value")), marks.length > MOST_OUTLINES),
+      drawMarks("cells", marks, scaleFills(themed("value"), UNDER_TEXT), marks.length > MOST_OUTLINES),
     ),
-    element("g", { "font-family": MONO, "font-size": 10.5, "pointer-events": "none" }, ...texts),
+    element("g", { class: "on", "font-family": MONO, "font-size": 10.5, "pointer-events": "none" }, ...texts),
     element("path", { d: paths.corner, fill: themed("accent") }),
     dots(paths.dot),
     ...blocks.map((block) => frameOf(block, rows, tokens)),

@@ -1,3 +1,4 @@
+import { colorsOf, THEMES, type Theme } from "./colors.ts";
 import { drawOutlines, type Mark } from "./outlines.ts";
 import { encodePng } from "./png.ts";
 import type { Fill } from "./scale.ts";
@@ -40,28 +41,35 @@ function drawImages(id: string, marks: readonly Mark[], fills: readonly Fill[]):
 }
 
 /**
- * Draws an image that is stretched to a box. Fixed colours make one image; each themed colour is a plain rectangle behind
- * an image that serves as its mask.
+ * Draws an image that is stretched to a box. One or two themed colours are plain rectangles, each behind an image that serves
+ * as its mask. More of them, the experts', make one image for each ground, of which one is shown.
  * @param id unique within the picture
  */
 export function drawRaster(id: string, box: Box, raster: Raster, fills: readonly Fill[]): string {
   const { x, y, width, height } = box;
-  const themedColors = [...new Set(fills.map((fill) => fill.color).filter((color) => color.startsWith("var(")))];
-  const fixed = fills.map((fill) =>
-    fill.color.startsWith("#") ? [...rgb(fill.color), Math.round(fill.opacity * 255)] : null,
-  );
-  const parts = fixed.some((color) => color !== null) ? [imageOf(box, raster, fixed, [0, 0, 0, 0])] : [];
-  for (const [i, color] of themedColors.entries()) {
+  const colors = [...new Set(fills.map((fill) => fill.color))];
+  if (colors.length > 2)
+    return (Object.keys(THEMES) as Theme[])
+      .map((theme) => imageOf(box, raster, inColors(fills, theme), [0, 0, 0, 0], `;display:var(--${theme})`))
+      .join("");
+  const parts = colors.map((color, i) => {
     const masks = fills.map((fill) => (fill.color === color ? grey(fill.opacity) : null));
     const mask = { x, y, width, height, id: `${id}-${i}`, maskUnits: "userSpaceOnUse" };
-    parts.push(element("mask", mask, imageOf(box, raster, masks, grey(0))));
-    parts.push(element("rect", { x, y, width, height, fill: color, mask: `url(#${id}-${i})` }));
-  }
+    return (
+      element("mask", mask, imageOf(box, raster, masks, grey(0))) +
+      element("rect", { x, y, width, height, fill: color, mask: `url(#${id}-${i})` })
+    );
+  });
   return parts.join("");
 }
 
-function rgb(color: string): number[] {
-  return [1, 3, 5].map((at) => Number.parseInt(color.slice(at, at + 2), 16));
+/** Fills as red, green, blue and opacity, 0 to 255, on one ground. */
+function inColors(fills: readonly Fill[], theme: Theme): number[][] {
+  const named = new Map(colorsOf(theme).map(([name, color]) => [`var(--${name})`, color]));
+  return fills.map(({ color, opacity }) => {
+    const written = named.get(color) ?? color;
+    return [...[1, 3, 5].map((at) => Number.parseInt(written.slice(at, at + 2), 16)), Math.round(opacity * 255)];
+  });
 }
 
 function grey(level: number): number[] {
@@ -94,7 +102,8 @@ function rasterOf(marks: readonly Mark[], box: Box): Raster {
   return { width, height, pixels };
 }
 
-function imageOf(box: Box, raster: Raster, colors: readonly (number[] | null)[], ground: number[]): string {
+/** @param style what the image has beside sharp pixels */
+function imageOf(box: Box, raster: Raster, colors: readonly (number[] | null)[], ground: number[], style = ""): string {
   // What has no colour here is the ground itself: one number for all of it keeps the image small.
   const codes = [0, ...colors.map((color, i) => (color === null ? 0 : i + 1))];
   const pixels = raster.pixels.map((code) => codes[code]!);
@@ -107,7 +116,7 @@ function imageOf(box: Box, raster: Raster, colors: readonly (number[] | null)[],
     height: box.height,
     preserveAspectRatio: "none",
     // Sharp in browsers, which know the first, and in the rasteriser, which knows the second.
-    style: "image-rendering:pixelated;image-rendering:optimizeSpeed",
+    style: `image-rendering:pixelated;image-rendering:optimizeSpeed${style}`,
     href: `data:image/png;base64,${Buffer.from(png).toString("base64")}`,
   });
 }

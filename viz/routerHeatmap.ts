@@ -1,5 +1,5 @@
 import type { RoutingTrace } from "../lib/trace/record.ts";
-import { themed } from "./colors.ts";
+import { EXPERT_COLORS, hasExpertColors, themed } from "./colors.ts";
 import type { Block } from "./contract.ts";
 import { Figure } from "./figure.ts";
 import { probability, real } from "./format.ts";
@@ -198,12 +198,17 @@ function uniformTick(x: number, y: number, at: number): string {
 
 function columnNumbers({ x, y, width, columns }: Block, nExperts: number): string {
   const every = [1, 2, 4, 8, 16, 32].find((step) => step * width >= 18) ?? 64;
-  const numbers = Array.from({ length: Math.ceil(columns / every) }, (_, i) =>
-    label(x + (i * every + 0.5) * width, y - 6, String(i * every)),
-  );
+  const shown = Array.from({ length: Math.ceil(columns / every) }, (_, i) => i * every);
+  const numbers = shown.map((e) => label(x + (e + 0.5) * width, y - 9, String(e)));
+  const swatches = hasExpertColors(nExperts)
+    ? shown.map((e) =>
+        element("rect", { x: x + (e + 0.5) * width - 4, y: y - 6, width: 8, height: 4, fill: EXPERT_COLORS[e]! }),
+      )
+    : [];
   return (
     element("g", { "text-anchor": "middle", "font-size": 10, fill: themed("muted") }, ...numbers) +
-    label(x - 8, y - 6, `expert (of ${nExperts})`, { "text-anchor": "end", "font-size": 10, fill: themed("muted") })
+    swatches.join("") +
+    label(x - 8, y - 9, `expert (of ${nExperts})`, { "text-anchor": "end", "font-size": 10, fill: themed("muted") })
   );
 }
 

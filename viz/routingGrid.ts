@@ -32,7 +32,7 @@ import { type TraceWindow, type TraceWindowOptions, traceWindow } from "./traceW
 
 export interface RoutingGridOptions extends TraceWindowOptions {
   /**
-   * Whether the figure may outgrow the 300 kB that suit a committed notebook: up to 400,000 choices rather than 32,768, in
+   * Whether the figure may outgrow the 300 kB that suit a committed notebook: up to 400,000 choices rather than 28,672, in
    * about 4 bytes each. For looking at a long text, and for `saveHtml`.
    */
   large?: boolean;
@@ -58,7 +58,7 @@ const MOST_SQUARES = 6144;
 const MOST_TOKENS = 384;
 
 /** Choices and tokens that an overview can hold within 300 kB, and without that limit. */
-const MOST_CHOICES = { small: 32_768, large: 400_000 };
+const MOST_CHOICES = { small: 28_672, large: 400_000 };
 const MOST_COLUMNS = { small: 2048, large: 16_384 };
 
 /** Cells up to which they are large enough to read. */

@@ -8,12 +8,15 @@ export interface Fill {
   opacity: number;
 }
 
+/** Most opacity of a colour under text: on both grounds, ink on it keeps 4.5:1. */
+export const UNDER_TEXT = 0.45;
+
 /** Steps of a sequential scale; a step is far below what can be read off a colour, and tooltips give the number. */
 const STEPS = 64;
 
-/** A sequential scale from paper to full colour. */
-export function scaleFills(color: string): Fill[] {
-  return Array.from({ length: STEPS }, (_, step) => ({ color, opacity: step / (STEPS - 1) }));
+/** A sequential scale from paper to full colour, or to as much of it as `fullest` says. */
+export function scaleFills(color: string, fullest = 1): Fill[] {
+  return Array.from({ length: STEPS }, (_, step) => ({ color, opacity: (fullest * step) / (STEPS - 1) }));
 }
 
 /** The step of {@link scaleFills} for a value; beyond the ends it is clipped. */

@@ -1,7 +1,9 @@
+import { UNDER_TEXT } from "./scale.ts";
+
 /** How a signed value is drawn, in the static picture and by the browser's neuron picker alike. */
 export interface Shade {
   role: "positive" | "negative";
-  /** 0 at zero to 0.7 at the largest size, so that text on it stays readable. */
+  /** 0 at zero to {@link UNDER_TEXT} at the largest size, so that text on it stays readable. */
   opacity: number;
   /** Of the line below: faint for faint values, absent at zero. */
   lineOpacity: number;
@@ -15,7 +17,7 @@ export function shadeOf(value: number, most: number): Shade {
   const negative = value < 0;
   return {
     role: negative ? "negative" : "positive",
-    opacity: size * 0.7,
+    opacity: size * UNDER_TEXT,
     lineOpacity: size && 0.3 + 0.7 * size,
     dash: negative ? "3 2" : null,
   };

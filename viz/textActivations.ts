@@ -46,7 +46,7 @@ const LINE = 32;
  * A text with the activations of one neuron of one expert as its ground.
  *
  * One mark is one token. Its ground is the neuron's value: from paper at 0 to one colour for positive and another for
- * negative values, full at the window's largest by size; a solid line under positive and a dashed one under negative
+ * negative values, strongest at the window's largest by size; a solid line under positive and a dashed one under negative
  * tokens say the sign without colour. A token that was not routed to this expert is hatched: its neurons were not
  * computed, which is not zero. The html has a picker for the other neurons.
  * @throws RangeError for a neuron or window that does not exist or fit, or a computed value that is not finite; ShapeError for values of another size
@@ -171,7 +171,7 @@ function draw(
   const words = blocks.map(({ x, y, width }, t) =>
     tokenText(
       tokens[t]!,
-      { x: x + 2.5, y: y + 16, fill: data.computed[t] === 1 ? null : themed("muted") },
+      { x: x + 2.5, y: y + 16, ...(data.computed[t] === 1 ? { class: "on" } : { fill: themed("muted") }) },
       (width - 4) / SIZE,
     ),
   );

@@ -63,7 +63,7 @@ const MOST_LINES = 64;
 const MOST_POINTS = 2600;
 
 const LEFT = 58;
-const RIGHT = 74;
+const RIGHT = 82;
 const BETWEEN = 118;
 const TALL = 128;
 const STEP = TALL + 58;
@@ -373,32 +373,33 @@ function panelLines({ lines }: CurvePanel, xs: readonly number[], down: (value: 
   });
 }
 
-/** The layers beside the ends of their lines, moved apart where they would meet. */
-function lineLabels({ lines }: CurvePanel, x: number, down: (value: number) => number, bottom: number): string {
-  if (lines[0]!.layer === null) return "";
-  const every = Math.ceil(lines.length / 11);
+/** What the lines are, beside their ends: layers, and the baseline's name; moved apart where they would meet. */
+function lineLabels(
+  { lines, baseline }: CurvePanel,
+  x: number,
+  down: (value: number) => number,
+  bottom: number,
+): string {
+  const every = Math.ceil(lines.length / 10);
   const ends = lines
-    .map(({ layer, mean }, i) => ({ layer, i, y: down(finite(mean).at(-1) ?? Number.NaN) + 3.5 }))
-    .filter(({ i, y }) => !Number.isNaN(y) && (i % every === 0 || i === lines.length - 1))
-    .sort((a, b) => a.y - b.y);
-  for (const [i, end] of ends.entries()) if (i > 0) end.y = Math.max(end.y, ends[i - 1]!.y + 11);
-  for (let i = ends.length - 1; i >= 0; i--) ends[i]!.y = Math.min(ends[i]!.y, bottom - 11 * (ends.length - 1 - i));
-  return element(
-    "g",
-    { "font-size": 10, fill: themed("muted") },
-    ...ends.map(({ layer, y }) => label(x, y, `layer ${layer}`)),
-  );
+    .map(({ layer, mean }, i) => ({
+      text: `layer ${layer}`,
+      layer,
+      i,
+      y: down(finite(mean).at(-1) ?? Number.NaN) + 3.5,
+    }))
+    .filter(({ layer, i, y }) => layer !== null && !Number.isNaN(y) && (i % every === 0 || i === lines.length - 1));
+  const labels = ends.map(({ text, y }) => ({ text, y }));
+  if (baseline !== null) labels.push({ text: baseline.name, y: down(baseline.value) + 3.5 });
+  labels.sort((a, b) => a.y - b.y);
+  for (const [i, end] of labels.entries()) if (i > 0) end.y = Math.max(end.y, labels[i - 1]!.y + 11);
+  for (let i = labels.length - 1; i >= 0; i--)
+    labels[i]!.y = Math.min(labels[i]!.y, bottom + 3.5 - 11 * (labels.length - 1 - i));
+  return element("g", { "font-size": 10, fill: themed("muted") }, ...labels.map(({ text, y }) => label(x, y, text)));
 }
 
 function baselineOf({ baseline }: CurvePanel, x: number, room: number, down: (value: number) => number): string {
   if (baseline === null) return "";
-  const y = down(baseline.value);
-  return (
-    element("path", {
-      d: `M${x} ${round(y)}h${room}`,
-      stroke: themed("ink"),
-      "stroke-dasharray": "4 3",
-      "stroke-width": 0.9,
-    }) + label(x + room - 4, y - 4, baseline.name, { "font-size": 10, fill: themed("muted"), "text-anchor": "end" })
-  );
+  const dashed = { stroke: themed("ink"), "stroke-dasharray": "4 3", "stroke-width": 0.9 };
+  return element("path", { d: `M${x} ${round(down(baseline.value))}h${room}`, ...dashed });
 }

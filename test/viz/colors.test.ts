@@ -1,7 +1,21 @@
 import { describe, expect, test } from "vitest";
-import { EXPERT_COLORS, hasExpertColors, inkOn, inTheme, relativeLuminance, THEMES, themed } from "../../viz/colors.ts";
+import {
+  colorsOf,
+  EXPERT_COLORS,
+  EXPERT_PALETTES,
+  hasExpertColors,
+  inkOn,
+  inTheme,
+  relativeLuminance,
+  THEMES,
+  themed,
+  themeStyle,
+} from "../../viz/colors.ts";
+import { UNDER_TEXT } from "../../viz/scale.ts";
 
 type Triple = [number, number, number];
+
+const BOTH = ["light", "dark"] as const;
 
 function linear(color: string): Triple {
   return [1, 3, 5].map((at) => {
@@ -14,24 +28,43 @@ function times(matrix: readonly Triple[], [x, y, z]: Triple): Triple {
   return matrix.map(([a, b, c]) => a * x + b * y + c * z) as Triple;
 }
 
-/** @see Ottosson 2020, OKLab */
-function oklab(rgb: Triple): Triple {
-  const cones = times(
+/** Linear sRGB to CIE L*a*b* under D65. @see CIE 15:2004 and IEC 61966-2-1 */
+function cielab(rgb: Triple): Triple {
+  const xyz = times(
     [
-      [0.4122214708, 0.5363325363, 0.0514459929],
-      [0.2119034982, 0.6806995451, 0.1073969566],
-      [0.0883024619, 0.2817188376, 0.6299787005],
+      [0.4124564, 0.3575761, 0.1804375],
+      [0.2126729, 0.7151522, 0.072175],
+      [0.0193339, 0.119192, 0.9503041],
     ],
     rgb.map((c) => Math.min(1, Math.max(0, c))) as Triple,
   );
-  return times(
-    [
-      [0.2104542553, 0.793617785, -0.0040720468],
-      [1.9779984951, -2.428592205, 0.4505937099],
-      [0.0259040371, 0.7827717662, -0.808675766],
-    ],
-    cones.map(Math.cbrt) as Triple,
-  );
+  const [x, y, z] = xyz.map((value, i) => {
+    const t = value / [0.95047, 1, 1.08883][i]!;
+    return t > (6 / 29) ** 3 ? Math.cbrt(t) : t / (3 * (6 / 29) ** 2) + 4 / 29;
+  }) as Triple;
+  return [116 * y - 16, 500 * (x - y), 200 * (y - z)];
+}
+
+/** @see Sharma, Wu and Dalal 2005, "The CIEDE2000 color-difference formula" */
+function deltaE2000([l1, a1, b1]: Triple, [l2, a2, b2]: Triple): number {
+  const [sin, cos] = [
+    (deg: number) => Math.sin((deg * Math.PI) / 180),
+    (deg: number) => Math.cos((deg * Math.PI) / 180),
+  ];
+  const seventh = (c: number): number => Math.sqrt(c ** 7 / (c ** 7 + 25 ** 7));
+  const grow = 1 + 0.5 * (1 - seventh((Math.hypot(a1, b1) + Math.hypot(a2, b2)) / 2));
+  const hue = (a: number, b: number): number => ((Math.atan2(b, a) * 180) / Math.PI + 360) % 360;
+  const [c1, c2] = [Math.hypot(a1 * grow, b1), Math.hypot(a2 * grow, b2)];
+  const [h1, h2] = [hue(a1 * grow, b1), hue(a2 * grow, b2)];
+  const turn = c1 * c2 === 0 ? 0 : ((h2 - h1 + 540) % 360) - 180;
+  const [dL, dC, dH] = [l2 - l1, c2 - c1, 2 * Math.sqrt(c1 * c2) * sin(turn / 2)];
+  const [l, c] = [(l1 + l2) / 2, (c1 + c2) / 2];
+  const h = c1 * c2 === 0 ? h1 + h2 : h1 + turn / 2;
+  const t = 1 - 0.17 * cos(h - 30) + 0.24 * cos(2 * h) + 0.32 * cos(3 * h + 6) - 0.2 * cos(4 * h - 63);
+  const [sL, sC, sH] = [1 + (0.015 * (l - 50) ** 2) / Math.sqrt(20 + (l - 50) ** 2), 1 + 0.045 * c, 1 + 0.015 * c * t];
+  const around = ((((h + 360) % 360) - 275) / 25) ** 2;
+  const rotation = -sin(60 * Math.exp(-around)) * 2 * seventh(c);
+  return Math.sqrt((dL / sL) ** 2 + (dC / sC) ** 2 + (dH / sH) ** 2 + rotation * (dC / sC) * (dH / sH));
 }
 
 /** @see Machado et al. 2009, severity 1 */
@@ -63,46 +96,101 @@ function contrast(a: string, b: string): number {
   return (high! + 0.05) / (low! + 0.05);
 }
 
-describe("expert colours", () => {
-  test.each(Object.keys(VISION))("are all apart with %s vision", (vision) => {
-    const seen = EXPERT_COLORS.map((color) => oklab(times(VISION[vision]!, linear(color))));
-    const least = vision === "full" ? 0.08 : 0.049;
+/** A colour over another. */
+function over(color: string, ground: string, opacity: number): string {
+  const channel = (of: string, at: number): number => Number.parseInt(of.slice(at, at + 2), 16);
+  const mixed = [1, 3, 5].map((at) => Math.round(opacity * channel(color, at) + (1 - opacity) * channel(ground, at)));
+  return `#${mixed.map((c) => c.toString(16).padStart(2, "0")).join("")}`;
+}
+
+describe("the measure of difference", () => {
+  test.each([
+    { a: [50, 2.6772, -79.7751], b: [50, 0, -82.7485], is: 2.0425 },
+    { a: [50, 2.5, 0], b: [73, 25, -18], is: 27.1492 },
+    { a: [50, 2.5, 0], b: [50, 3.1736, 0.5854], is: 1 },
+    { a: [2.0776, 0.0795, -1.135], b: [0.9033, -0.0636, -0.5514], is: 0.9082 },
+  ])("gives the published $is", ({ a, b, is }) => {
+    expect(deltaE2000(a as Triple, b as Triple)).toBeCloseTo(is, 4);
+  });
+});
+
+describe.each(BOTH)("expert colours on the %s ground", (theme) => {
+  const { paper } = THEMES[theme];
+  const palette = EXPERT_PALETTES[theme];
+
+  test.each(
+    Object.keys(VISION).flatMap((vision) => [
+      { vision, n: 8, least: vision === "full" ? 14 : 10 },
+      { vision, n: 16, least: vision === "full" ? 11.5 : 8 },
+    ]),
+  )("are all apart for $n experts with $vision vision: CIEDE2000 of $least or more", ({ vision, n, least }) => {
+    const seen = palette.slice(0, n).map((color) => cielab(times(VISION[vision]!, linear(color))));
     for (const [i, a] of seen.entries())
-      for (const b of seen.slice(i + 1)) expect(Math.hypot(...a.map((x, c) => x - b[c]!))).toBeGreaterThan(least);
+      for (const b of seen.slice(i + 1)) expect(deltaE2000(a, b)).toBeGreaterThan(least);
   });
 
-  test.each(["light", "dark"] as const)("stand out from the %s ground", (theme) => {
-    for (const color of EXPERT_COLORS) expect(contrast(color, THEMES[theme].paper)).toBeGreaterThan(2);
+  test("stand out from it at 3:1 or more", () => {
+    for (const color of palette) expect(contrast(color, paper)).toBeGreaterThanOrEqual(3);
   });
 
   test("carry a number that reads", () => {
-    for (const color of EXPERT_COLORS) expect(contrast(color, inkOn(color))).toBeGreaterThan(4.5);
+    const colors = new Map(colorsOf(theme));
+    for (const [expert, color] of palette.entries())
+      expect(contrast(color, inTheme(inkOn(expert), theme))).toBeGreaterThan(4.5);
+    expect(colors.get("e15")).toBe(palette[15]);
   });
 
   test("give experts e and e + 8 two lightness steps", () => {
     for (let e = 0; e < 8; e++) {
-      const [dark, light] = [EXPERT_COLORS[e]!, EXPERT_COLORS[e + 8]!].map((color) => oklab(linear(color))[0]);
-      expect(light! - dark!).toBeGreaterThan(0.1);
+      const [deep, pale] = [palette[e]!, palette[e + 8]!].map((color) => cielab(linear(color))[0]);
+      expect(pale! - deep!).toBeGreaterThan(5);
     }
   });
+});
 
-  test("end at sixteen experts", () => {
-    expect([8, 16, 17, 64].map(hasExpertColors)).toEqual([true, true, false, false]);
+test("expert colours end at sixteen experts", () => {
+  expect([8, 16, 17, 64].map(hasExpertColors)).toEqual([true, true, false, false]);
+});
+
+describe.each(BOTH)("the %s theme", (theme) => {
+  const { paper, well, ink, muted } = THEMES[theme];
+
+  test("keeps text readable, on paper and on stripes", () => {
+    for (const role of ["ink", "muted", "accent"] as const)
+      expect(contrast(THEMES[theme][role], paper)).toBeGreaterThan(4.5);
+    for (const text of [ink, muted]) expect(contrast(text, well)).toBeGreaterThan(4.5);
+  });
+
+  test("keeps ink readable on the strongest shade that stands under text", () => {
+    for (const role of ["value", "positive", "negative"] as const)
+      expect(contrast(ink, over(THEMES[theme][role], paper, UNDER_TEXT))).toBeGreaterThan(4.5);
+  });
+
+  test("keeps marks visible", () => {
+    for (const role of ["value", "positive", "negative"] as const)
+      expect(contrast(THEMES[theme][role], paper)).toBeGreaterThan(3);
+  });
+
+  test("has two ends of the diverging scale that every vision tells apart", () => {
+    const { positive, negative } = THEMES[theme];
+    for (const matrix of Object.values(VISION)) {
+      const [a, b] = [positive, negative].map((color) => cielab(times(matrix, linear(color))));
+      expect(deltaE2000(a!, b!)).toBeGreaterThan(20);
+    }
   });
 });
 
 describe("themes", () => {
-  test.each(["light", "dark"] as const)("keep text readable on the %s ground", (theme) => {
-    for (const role of ["ink", "muted", "accent"] as const)
-      expect(contrast(THEMES[theme][role], THEMES[theme].paper)).toBeGreaterThan(4.5);
-  });
-
-  test.each(["light", "dark"] as const)("keep marks visible on the %s ground", (theme) => {
-    for (const role of ["value", "positive", "negative"] as const)
-      expect(contrast(THEMES[theme][role], THEMES[theme].paper)).toBeGreaterThan(3);
-  });
-
   test("are written out for programs without variables", () => {
-    expect(inTheme(`<rect fill="${themed("paper")}"/>`, "dark")).toBe(`<rect fill="${THEMES.dark.paper}"/>`);
+    const body = `<rect fill="${themed("paper")}"/><rect fill="${EXPERT_COLORS[3]}"/>`;
+    expect(inTheme(themeStyle(body) + body, "dark")).toBe(
+      `<rect fill="${THEMES.dark.paper}"/><rect fill="${EXPERT_PALETTES.dark[3]}"/>`,
+    );
+  });
+
+  test("bring only the colours that a picture uses", () => {
+    expect(themeStyle(themed("ink"))).toBe(
+      '<style class="theme">svg{--ink:#1d2430}@media(prefers-color-scheme:dark){svg{--ink:#e7eaf0}}</style>',
+    );
   });
 });

@@ -19,7 +19,7 @@ describe("dotPlot", () => {
       const rows = values.map((value) => ({ name: `${value}`, dots: [{ value }] }));
       return places(
         dotPlot({ ...COMPARISON, series: ["a"], rows, baseline: { value: 1, name: "one" } }, { logValues }).svg,
-        "#055b92",
+        "#32367c",
       );
     };
     const [a, b, c] = of([1, 2, 4], false);

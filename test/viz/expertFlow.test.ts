@@ -10,7 +10,7 @@ describe("expertFlow", () => {
   test("says its threshold, what is below it, and the largest link beside the expected one", () => {
     // 0 → 1 carries 1.046875 of 3 tokens, expected 1.875 · 1.625 / 3; what is left of 3 is 1.203125.
     expect(expertFlow(SMALL, { minShare: 0.2 }).text).toBe(
-      "Flow from expert to expert: layers 0, 2, 2 of 4 experts for each token: 3 tokens; ribbons: links of at least " +
+      "Flow from expert to expert, 2 of 4 for each token: layers 0, 2: 3 tokens; ribbons: links of at least " +
         "20 % = 0.6 tokens; the rest, 40.1 % of the flow, in grey. Largest links: layer 0 to 2: 0 → 1 with 34.9 %, 1.0 × as expected.",
     );
   });

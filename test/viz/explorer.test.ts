@@ -41,7 +41,7 @@ describe("explorer", () => {
 
   test("shows as many tokens as have room", () => {
     expect(explorer(largeTrace(300, 16, 4, 4)).data.nTokens).toBe(72);
-    expect(explorer(largeTrace(300, 16, 4, 40)).data.nTokens).toBe(30);
+    expect(explorer(largeTrace(300, 16, 4, 40)).data.nTokens).toBe(28);
     expect(explorer(largeTrace(300, 64, 8, 6)).data.nTokens).toBe(30);
   });
 

@@ -23,46 +23,13 @@ import {
   logitLens,
   residualNorms,
   routerHeatmap,
-  routerSteps,
   routingGrid,
   textActivations,
   trainingCurves,
 } from "../../viz/index.ts";
-import {
-  ABLATION,
-  ACTIVATIONS,
-  ATTENTION,
-  attentionOf,
-  COMPARISON,
-  HISTORY,
-  LENS,
-  largeTrace,
-  piece,
-  ROUTING,
-  SMALL,
-  seeded,
-  TWO_KINDS,
-} from "./samples.ts";
+import { ATTENTION, attentionOf, COMPARISON, largeTrace, piece, SMALL, seeded } from "./samples.ts";
+import { VIEWS } from "./views.ts";
 
-const VIEWS: Record<string, () => Figure> = {
-  routingGrid: () => routingGrid(SMALL),
-  routerHeatmap: () => routerHeatmap(SMALL),
-  attentionMap: () => attentionMap(ATTENTION),
-  textActivations: () => textActivations(ACTIVATIONS),
-  expertLoad: () => expertLoad(loadPerExpert(SMALL)),
-  expertFlow: () => expertFlow(SMALL),
-  trainingCurves: () => trainingCurves(HISTORY),
-  dotPlot: () => dotPlot(COMPARISON),
-  expertAblation: () => expertAblation(ABLATION),
-  attentionHeads: () => attentionHeads(ATTENTION),
-  attentionArcs: () => attentionArcs(ATTENTION),
-  logitLens: () => logitLens(LENS),
-  routerSteps: () => routerSteps(ROUTING),
-  explorer: () => explorer(SMALL),
-  residualNorms: () => residualNorms({ ...LENS, norms: [1, 2, 3, 4, 5, 60] }),
-  coactivation: () => coactivation(countTogether(SMALL)),
-  domainSpecialization: () => domainSpecialization(TWO_KINDS, { draws: 20 }),
-};
 const names = Object.keys(VIEWS);
 
 /** The largest figure of each view, with text as long as real text is. */

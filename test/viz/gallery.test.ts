@@ -1,7 +1,8 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type Browser, chromium } from "playwright-core";
+import { type Browser, chromium, type Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { useBackend } from "../../lib/backend.ts";
 import { type GalleryData, galleryData } from "../../scripts/gallery/data.ts";
@@ -39,18 +40,22 @@ describe("the gallery", () => {
   test("has numbers that agree with each other", () => {
     // What the lens reads after the last layer is what the model predicts: its top token has rank 1 everywhere.
     const n = data.lens.pieces.length;
-    expect(Array.from(data.lens.finalRank!).slice(-n)).toEqual(Array.from({ length: n }, () => 1));
+    expect(Array.from(data.lens.finalRank).slice(-n)).toEqual(Array.from({ length: n }, () => 1));
     const steps = viz.routerSteps(data.routing).data;
     expect(steps.difference).toBeLessThan(1e-5);
     expect(steps.parts!.reduce((sum, part) => sum + part, 0)).toBeCloseTo(1, 9);
     const uses = Array.from(data.ablation.tokens).reduce((sum, tokens) => sum + tokens, 0);
-    expect(uses).toBe(data.ablation.nTokens * data.ablation.layers.length * data.trace.topK);
+    // Each passage's tokens are all routed, and all but its first predicted.
+    const routed = data.ablation.nTokens + data.ablation.perDocument.length;
+    expect(uses).toBe(routed * data.ablation.layers.length * data.trace.topK);
   });
 });
 
 describe("the gallery's page", () => {
   let browser: Browser;
   let folder: string;
+  let page: Page;
+  const faults: string[] = [];
   beforeAll(async () => {
     folder = mkdtempSync(join(tmpdir(), "gallery-"));
     browser = await chromium.launch({
@@ -66,8 +71,7 @@ describe("the gallery's page", () => {
   test("brings every figure to life on both grounds, and asks for nothing from outside", async () => {
     const path = join(folder, "index.html");
     writeFileSync(path, galleryPage(made));
-    const page = await browser.newPage();
-    const faults: string[] = [];
+    page = await browser.newPage({ viewport: { width: 1800, height: 1000 } });
     page.on("console", (message) => faults.push(message.text()));
     page.on("pageerror", (error) => faults.push(error.message));
     page.on("request", (request) => {
@@ -79,4 +83,25 @@ describe("the gallery's page", () => {
     expect(await page.locator("section pre").allInnerTexts()).toEqual(LINES.map((line) => `show(${line});`));
     expect(faults).toEqual([]);
   });
+
+  test("answers to keys in every figure, on both grounds", async () => {
+    for (const figure of await page.locator("figure").all()) {
+      await figure.locator("svg").press("Escape");
+      await figure.locator("svg").press("ArrowRight");
+      expect((await figure.locator(".tip.on").innerText()).length).toBeGreaterThan(10);
+      await figure.locator("svg").press("Escape");
+      expect(await figure.locator(".tip.on").count()).toBe(0);
+    }
+    expect(faults).toEqual([]);
+  });
+
+  test("has nothing serious that axe-core finds, on either ground", async () => {
+    await page.addScriptTag({ path: createRequire(import.meta.url).resolve("axe-core/axe.min.js") });
+    const found = await page.evaluate<
+      { id: string; impact: string; nodes: { target: unknown; failureSummary: string }[] }[]
+    >("axe.run(document, { resultTypes: ['violations'] }).then(({ violations }) => violations)");
+    const serious = found.filter(({ impact }) => impact === "serious" || impact === "critical");
+    expect(serious.map(({ id, nodes }) => [id, nodes.slice(0, 3)])).toEqual([]);
+    expect(await page.evaluate("axe.version")).toMatch(/^4\./);
+  }, 120_000);
 });

@@ -388,7 +388,7 @@ describe("the neuron picker", () => {
 
 describe("the explorer", () => {
   const state = (page: Page): Promise<string> => page.locator("figure input.state").inputValue();
-  const lit = (page: Page): Promise<number> => page.locator("figure svg > g:last-child path[fill^='#']").count();
+  const lit = (page: Page): Promise<number> => page.locator("figure svg > g:last-child path[fill^='var(--e']").count();
 
   test("lights the same expert in text, grid and heatmap wherever it is pointed at", async () => {
     const { page, faults } = await open(htmlOf(explorer(SMALL)));

@@ -18,18 +18,18 @@ describe("logitLens", () => {
 
   test("says how far each row is, what was applied, and what a guess would give", () => {
     expect(logitLens(LENS).text).toBe(
-      "Logit lens: the next token that each layer would predict: 2 tokens, 3 layers read with the final norm; a guess gives " +
-        "each of 5 tokens 0.200. Top token is the last row's: embedding 0.0 %, layer 0 50.0 %, layer 1 100.0 %; it is " +
+      "Logit lens: the next token that each layer would predict: 2 tokens, 3 places read with the final norm; a guess among " +
+        "all tokens: 1 in 5. Top token is the last row's: embedding 0.0 %, layer 0 50.0 %, layer 1 100.0 %; it is " +
         "really next after layer 1: 50.0 %.",
     );
   });
 
-  test("colours by rank where asked, in full at rank 1", () => {
+  test("colours by rank where asked, strongest at rank 1", () => {
     const { svg } = logitLens(LENS, { color: "rank" });
     expect(svg).toContain("rank of the last layer");
-    // Rank 1 three times in full; rank 2 of 5: 1 − log 2 / log 5, in 64 steps.
-    expect(svg.match(/fill="#0f4c8a"\/>/g)).toHaveLength(1);
-    expect(svg).toContain(`fill-opacity="${Math.round((36 / 63) * 1000) / 1000}"`);
+    // Rank 1 three times as strong as text allows; rank 2 of 5: 1 − log 2 / log 5, in 64 steps.
+    expect(svg.match(/<path d="[^"]+" fill="#0f4c8a" fill-opacity="0.45"\/>/g)).toHaveLength(1);
+    expect(svg).toContain(`fill-opacity="${Math.round((36 / 63) * 450) / 1000}"`);
   });
 
   test("shows an id that no token is known for, and escapes the others", () => {

@@ -45,10 +45,10 @@ describe("routingGrid", () => {
   test("cuts a long text where its budget ends, and refuses to go beyond", () => {
     const long = largeTrace(2200, 16, 4, 8);
     const figure = routingGrid(long);
-    expect(figure.data.nTokens).toBe(1024);
-    expect(figure.svg).toContain("tokens 0–1,023 of 2,200");
+    expect(figure.data.nTokens).toBe(896);
+    expect(figure.svg).toContain("tokens 0–895 of 2,200");
     expect(() => routingGrid(long, { end: 2200 })).toThrow(
-      "routingGrid: end must be at most start + 1024 here (1024), got 2200; pass large: true, or show the rest in further figures",
+      "routingGrid: end must be at most start + 896 here (896), got 2200; pass large: true, or show the rest in further figures",
     );
     expect(routingGrid(long, { large: true }).data.nTokens).toBe(2200);
     expect(() => routingGrid(long, { large: 1 as unknown as boolean })).toThrow(

@@ -69,8 +69,8 @@ describe("textActivations", () => {
 
 describe("shadeOf", () => {
   test("tells sign by colour and by line, size by opacity", () => {
-    expect(shadeOf(2, 2)).toEqual({ role: "positive", opacity: 0.7, lineOpacity: 1, dash: null });
-    expect(shadeOf(-1, 2)).toMatchObject({ role: "negative", opacity: 0.35, dash: "3 2" });
+    expect(shadeOf(2, 2)).toEqual({ role: "positive", opacity: 0.45, lineOpacity: 1, dash: null });
+    expect(shadeOf(-1, 2)).toMatchObject({ role: "negative", opacity: 0.225, dash: "3 2" });
     expect(shadeOf(-1, 2).lineOpacity).toBeCloseTo(0.65, 12);
   });
 

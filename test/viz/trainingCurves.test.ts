@@ -24,12 +24,12 @@ describe("trainingCurves", () => {
 
   test("takes steps that share a point together: mean, lowest and highest", () => {
     const { data } = trainingCurves({
-      steps: steps(3540),
-      curves: [{ name: "loss", values: steps(3540).map((s) => s % 10) }],
+      steps: steps(3500),
+      curves: [{ name: "loss", values: steps(3500).map((s) => s % 10) }],
     });
-    // A single panel is 708 pixels wide: 354 points of 10 steps each.
-    expect(data.nSteps.length).toBe(354);
-    expect(data.nSteps.reduce((a, b) => a + b)).toBe(3540);
+    // A single panel is 700 pixels wide: 350 points of 10 steps each.
+    expect(data.nSteps.length).toBe(350);
+    expect(data.nSteps.reduce((a, b) => a + b)).toBe(3500);
     const { mean, low, high } = data.panels[0]!.lines[0]!;
     expect([data.first[5], data.last[5], mean[5], low[5], high[5]]).toEqual([51, 60, 4.5, 0, 9]);
   });

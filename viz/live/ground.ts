@@ -1,11 +1,11 @@
-import { THEMES, type Theme } from "../colors.ts";
+import { colorsOf, THEMES, type Theme } from "../colors.ts";
 
 /** Takes the theme of the ground that the figure really stands on, now and whenever the page changes its theme. */
 export function followGround(host: HTMLElement, box: HTMLElement): void {
   const follow = (): void => {
     const ground = groundOf(host);
     const theme: Theme = ground.dark ? "dark" : "light";
-    for (const [role, color] of Object.entries(THEMES[theme])) box.style.setProperty(`--${role}`, color);
+    for (const [role, color] of colorsOf(theme)) box.style.setProperty(`--${role}`, color);
     box.style.setProperty("--tip", THEMES[theme].paper);
     box.style.setProperty("--paper", ground.color);
   };

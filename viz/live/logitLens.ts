@@ -36,7 +36,7 @@ export function logitLens(live: LogitLensLive): View {
           },
           { name: "really next in the text", value: isNext[cell] === 1 ? "yes" : "no" },
           ...rank,
-          { name: "a guess", value: probability(1 / live.dVocab) },
+          { name: "a guess", value: `1 in ${count(live.dVocab)}` },
         ],
       };
     },

@@ -82,8 +82,8 @@ export function stage(
   const overlay = document.createElementNS("http://www.w3.org/2000/svg", "g");
   overlay.setAttribute("pointer-events", "none");
   svg.append(overlay);
-  // The first style sets the colours by the reader's preference; here the page's ground decides.
-  svg.querySelector("style")?.remove();
+  // The picture's own colours follow the reader's preference; here the page's ground decides.
+  svg.querySelector("style.theme")?.remove();
   svg.setAttribute("tabindex", "0");
   svg.setAttribute("role", "application");
   svg.setAttribute("aria-label", svg.querySelector("title")?.textContent ?? "");

@@ -1,0 +1,136 @@
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+import type { BrowserContext, Page } from "playwright-core";
+
+export const root = fileURLToPath(new URL("..", import.meta.url));
+export const cache = join(root, ".cache");
+const screenshots = join(cache, "screenshots");
+
+/** Milliseconds for what a busy machine may take long for. */
+export const LIMIT = 300_000;
+
+/** Tall, since JupyterLab renders only the cells in sight. */
+export const VIEWPORT = { width: 1280, height: 15_000 };
+
+/** Headless as root, and without the requests that a browser makes for itself. */
+export const CHROMIUM_ARGS = [
+  "--no-sandbox",
+  "--disable-gpu",
+  "--disable-quic",
+  "--no-first-run",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+];
+
+export function findChromium(): string {
+  const asked = process.env["CHROMIUM_PATH"];
+  if (asked) return asked;
+  for (const name of ["chromium", "chromium-browser", "google-chrome"]) {
+    const found = spawnSync("which", [name], { encoding: "utf8" });
+    if (found.status === 0) return found.stdout.trim();
+  }
+  throw new Error(
+    "this test needs Chromium: install it (Debian and Ubuntu: apt-get install chromium) or set CHROMIUM_PATH",
+  );
+}
+
+/** What a page did that it should not: errors, and requests to a host other than JupyterLab's. */
+export interface Complaints {
+  errors: string[];
+  strangers: string[];
+}
+
+export function watch(page: Page, origin: string): Complaints {
+  const complaints: Complaints = { errors: [], strangers: [] };
+  page.on("console", (message) => {
+    if (message.type() === "error") complaints.errors.push(message.text());
+  });
+  page.on("pageerror", (error) => complaints.errors.push(String(error)));
+  page.on("request", (request) => {
+    const url = new URL(request.url());
+    if (url.protocol.startsWith("http") && url.origin !== origin) complaints.strangers.push(url.href);
+  });
+  return complaints;
+}
+
+/** What stands in the outputs of an open notebook. */
+export interface Outputs {
+  figures: number;
+  /** Static pictures, and how many of them show nothing. */
+  pictures: number;
+  broken: number;
+  /** Figures that a script has drawn. */
+  drawn: number;
+  scripts: number;
+  /** What the cells printed as errors. */
+  stderr: string;
+}
+
+/** Runs in the page, as text because its types are those of a browser. */
+const LOOK = (area: string): string => `(() => {
+  const all = (selector) => [...document.querySelectorAll("${area} " + selector)];
+  const pictures = all('figure img[src^="data:"]');
+  const isDrawn = (figure) =>
+    [figure, ...figure.querySelectorAll("*")].some((node) => (node.shadowRoot ?? node).querySelector("svg, canvas"));
+  return {
+    figures: all("figure").length,
+    pictures: pictures.length,
+    broken: pictures.filter((picture) => !picture.complete || picture.naturalWidth === 0).length,
+    drawn: all("figure").filter(isDrawn).length,
+    scripts: all("script").length,
+    stderr: all('[data-mime-type="application/vnd.jupyter.stderr"]').map((node) => node.textContent).join(""),
+  };
+})()`;
+
+/** @param area where outputs stand: JupyterLab's, or those of another page */
+export function look(page: Page, area = ".jp-OutputArea"): () => Promise<Outputs> {
+  return () => page.evaluate<Outputs>(LOOK(area));
+}
+
+/** A JupyterLab as `npm start -- --no-browser` gives it, with the address that it prints. */
+export async function startLab(notebook: string): Promise<{ lab: ChildProcess; address: URL }> {
+  const lab = spawn(process.execPath, ["scripts/start.mjs", "--no-browser", notebook], {
+    cwd: root,
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  for await (const line of createInterface(lab.stdout)) {
+    const [, address] = /^JupyterLab is open at (\S+)/.exec(line) ?? [];
+    if (address !== undefined) return { lab, address: new URL(address) };
+  }
+  throw new Error("JupyterLab did not start; what it printed is above");
+}
+
+/** Opens a notebook in a workspace of its own, so that the reader's open tabs stay as they are. */
+export async function open(context: BrowserContext, address: URL): Promise<{ page: Page; complaints: Complaints }> {
+  const page = await context.newPage();
+  const complaints = watch(page, address.origin);
+  await page.goto(`${address.href.replace("/lab/tree/", "/lab/workspaces/test/tree/")}&reset`);
+  await page.locator(".jp-Notebook .jp-CodeCell").first().waitFor({ timeout: LIMIT });
+  await page.getByText(/^\S+ \| Idle$/).waitFor({ timeout: LIMIT });
+  return { page, complaints };
+}
+
+/** Whether JupyterLab shows itself on a light ground. */
+export function isLight(page: Page): Promise<boolean> {
+  return page.evaluate<boolean>("document.body.dataset.jpThemeLight === 'true'");
+}
+
+/** Marks a notebook as received from a stranger: JupyterLab trusts what it ran itself. */
+export function distrust(path: string): void {
+  const notebook = JSON.parse(readFileSync(path, "utf8")) as { metadata: object };
+  writeFileSync(path, JSON.stringify({ ...notebook, metadata: { ...notebook.metadata, received: true } }));
+}
+
+export async function screenshot(page: Page, name: string): Promise<void> {
+  mkdirSync(screenshots, { recursive: true });
+  const end = await page.locator(".jp-Notebook .jp-Cell").last().boundingBox();
+  const height = Math.min(VIEWPORT.height, Math.ceil(end!.y + end!.height) + 60);
+  await page.screenshot({
+    path: join(screenshots, `${name}.png`),
+    clip: { x: 0, y: 0, width: VIEWPORT.width, height },
+  });
+}

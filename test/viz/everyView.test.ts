@@ -1,0 +1,107 @@
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseHTML } from "linkedom";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { EXPERT_PALETTES } from "../../viz/colors.ts";
+import type { Figure } from "../../viz/index.ts";
+import { largeTrace } from "./samples.ts";
+import { EXPERT_VIEWS, HARD_TOKENS, TEXT_VIEWS, VIEWS } from "./views.ts";
+
+let folder: string;
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), "figures-"));
+});
+afterAll(() => rmSync(folder, { recursive: true }));
+
+/** The texts that stand in a picture. */
+function textsOf(svg: string): string[] {
+  const { document } = parseHTML(`<!doctype html><body>${svg}</body>`);
+  return Array.from(document.querySelectorAll("text") as Iterable<{ textContent: string }>, (text) => text.textContent);
+}
+
+/** The page of a figure: its html without the work of a PNG. */
+function htmlOf(figure: Figure): string {
+  const path = join(folder, "figure.html");
+  figure.saveHtml(path);
+  return readFileSync(path, "utf8");
+}
+
+/** What each picture says of its sample and of what to compare with, in words that stand in it. */
+const DRAWN: Record<string, { sample: RegExp; baseline: RegExp }> = {
+  routingGrid: { sample: /^3 tokens, 2 layers/, baseline: /equal weights: 0\.500 each/ },
+  routerHeatmap: { sample: /^3 tokens/, baseline: /uniform: 0\.250 each/ },
+  attentionMap: { sample: /^3 tokens/, baseline: /spread evenly, position q would give 1\/\(q\+1\)/ },
+  attentionHeads: { sample: /^3 tokens/, baseline: /spread evenly, the first token would get 61\.1 %/ },
+  attentionArcs: { sample: /^3 tokens/, baseline: /line: evenly/ },
+  textActivations: { sample: /^4 tokens; routed to this expert: 2/, baseline: /by chance 25\.0 %/ },
+  expertLoad: { sample: /3 tokens, 2 of 4 experts each/, baseline: /^1\/E$/ },
+  expertFlow: { sample: /^3 tokens/, baseline: /against independent layers/ },
+  coactivation: { sample: /^3 tokens/, baseline: /1 ×, as expected/ },
+  domainSpecialization: { sample: /12 tokens in 6 texts/, baseline: /95 % of shuffles/ },
+  trainingCurves: { sample: /^4 steps measured/, baseline: /^uniform guess$/ },
+  dotPlot: { sample: /^100 questions each/, baseline: /guess/ },
+  expertAblation: { sample: /^200 tokens/, baseline: /^no change$/ },
+  logitLens: { sample: /^2 tokens/, baseline: /a guess among all tokens: 1 in 5/ },
+  residualNorms: { sample: /^2 tokens/, baseline: /^median, 0–/ },
+  routerSteps: { sample: /^2 of 4 experts/, baseline: /^line: 1\/4$/ },
+  explorer: { sample: /^3 tokens/, baseline: /uniform routing: probability 0\.250/ },
+};
+
+describe("every view", () => {
+  test.each(Object.keys(VIEWS))("%s draws its sample size and its baseline, under a title of its own", (name) => {
+    const { svg, title } = VIEWS[name]!();
+    const texts = textsOf(svg);
+    expect(texts.filter((text) => DRAWN[name]!.sample.test(text))).not.toEqual([]);
+    expect(texts.filter((text) => DRAWN[name]!.baseline.test(text))).not.toEqual([]);
+    expect(texts[0]).toBe(title);
+    expect(title.length).toBeGreaterThan(8);
+  });
+
+  test("has a title that no other view has", () => {
+    const titles = Object.values(VIEWS).map((view) => view().title);
+    expect(new Set(titles).size).toBe(titles.length);
+  });
+});
+
+describe.each(Object.keys(TEXT_VIEWS))("the text of %s", (name) => {
+  const { of } = TEXT_VIEWS[name]!;
+  const figure = of(HARD_TOKENS.map(({ piece }) => piece));
+
+  test("shows spaces, line ends, half characters, other directions and scripts, and markup as they are", () => {
+    const texts = textsOf(figure.svg);
+    const isCut = (text: string, reads: string): boolean => text.length > 5 && reads.startsWith(text.slice(0, -1));
+    for (const { reads } of HARD_TOKENS)
+      expect(
+        texts.filter((text) => text === reads || (text.endsWith("…") && isCut(text, reads))),
+        reads,
+      ).not.toEqual([]);
+  });
+
+  test("sets every token in an element of its own, so that none turns its neighbours around", () => {
+    const own = textsOf(figure.svg).filter((text) => text.includes("مرحبا") || text.includes("שלום"));
+    for (const text of own) expect(["مرحبا", "שלום"]).toContain(text);
+  });
+
+  test("lets nothing through that is markup or turns text around", () => {
+    const html = htmlOf(figure);
+    const bad = /<b>|"><img>|[\u202a-\u202e]|(?![\n\r\t])\p{Cc}/u;
+    expect(html).not.toMatch(bad);
+    expect(figure.svg).not.toMatch(bad);
+    expect(html.match(/<script/g)).toHaveLength(2);
+  });
+});
+
+describe.each(Object.keys(EXPERT_VIEWS))("experts in %s", (name) => {
+  test.each([8, 16])("have one colour each, the same as everywhere, for %i", (nExperts) => {
+    const { svg } = EXPERT_VIEWS[name]!(largeTrace(60, nExperts, 4, 2));
+    const used = EXPERT_PALETTES.light.map((color) => svg.includes(`fill="${color}"`));
+    expect(used).toEqual(EXPERT_PALETTES.light.map((_, expert) => expert < nExperts));
+  });
+
+  test.each([64, 128])("are told by position alone for %i", (nExperts) => {
+    const { svg } = EXPERT_VIEWS[name]!(largeTrace(60, nExperts, 4, 2));
+    for (const color of EXPERT_PALETTES.light) expect(svg).not.toContain(color);
+    expect(textsOf(svg).filter((text) => /^\d+$/.test(text)).length).toBeGreaterThan(1);
+  });
+});
