@@ -3,6 +3,7 @@ import { basename, dirname, join, resolve } from "node:path";
 import { loadModel, loadTokenizer, readConfig, readText } from "../checkpoint/folder.ts";
 import { writeWhole } from "../checkpoint/node.ts";
 import { clock } from "../clock.ts";
+import { moeOf } from "../config.ts";
 import { type TextOfKind, traceTexts } from "../trace/traceTexts.ts";
 import { TraceWriter } from "../trace/traceWriter.ts";
 import { type Command, parse, UsageError, wholeNumber } from "./command.ts";
@@ -30,7 +31,9 @@ export const traceCommand: Command = {
     });
     if (values.out === undefined) throw new UsageError("moescope: must be given --out DIR");
     const [folder, ...paths] = positionals as [string, ...string[]];
-    const { nCtx } = await readConfig(folder);
+    const config = await readConfig(folder);
+    moeOf(config, "moescope trace");
+    const { nCtx } = config;
     const window = values.window === undefined ? nCtx : wholeNumber("--window", values.window);
     if (window < 1 || window > nCtx)
       throw new UsageError(`moescope: --window must be from 1 to the model's context (${nCtx}), got ${window}`);

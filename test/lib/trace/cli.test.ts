@@ -90,6 +90,13 @@ describe("moescope trace", () => {
     });
     expect(await readdir(folder)).toEqual(["a.txt"]);
   });
+
+  test("says in one line that a dense model has nothing to trace", () => {
+    expect(moescope("trace", join(root, "test/golden/families/llama"), "none.txt", "--out", "out")).toMatchObject({
+      status: 1,
+      error: "moescope trace: the model must have experts, got a dense llama, which has no router",
+    });
+  });
 });
 
 interface Printed {

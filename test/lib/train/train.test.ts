@@ -9,7 +9,7 @@ import { zeroMoments } from "../../../lib/train/adamw.ts";
 import { textLoss } from "../../../lib/train/evaluate.ts";
 import { learningRate, parseRun, type TrainingRun } from "../../../lib/train/run.ts";
 import { freshParams, type TrainingProgress, type TrainingState, train } from "../../../lib/train/train.ts";
-import { relativeError, seeded, TINY, TINY_DENSE, TINY_MIXED } from "../../helpers.ts";
+import { relativeError, seeded, TINY, TINY_DENSE, TINY_GPT2, TINY_MIXED } from "../../helpers.ts";
 import { bitsOf } from "../checkpoint/files.ts";
 
 const BACKENDS: BackendName[] = ["tensorflow", "wasm"];
@@ -107,6 +107,27 @@ describe.each(BACKENDS)("train on %s", (backend) => {
     for (const { total, crossEntropy, loadBalance, zLoss, counts, maxViolation } of progress)
       expect([total, loadBalance, zLoss, counts, maxViolation]).toEqual([crossEntropy, null, null, [], []]);
     expect(Math.abs(progress[0]!.crossEntropy - Math.log(23))).toBeLessThan(1);
+    model.dispose();
+  });
+
+  test("of a model with biases and learned positions begins with biases of 0 and learns all of them", async () => {
+    const run = { ...RUN, model: TINY_GPT2, loadBalance: null, zLossWeight: 0, steps: 1 };
+    const fresh = freshParams(run.model, run.seed);
+    const biases = [...fresh.keys()].filter((name) => name.includes(".b"));
+    expect(biases.map((name) => name.replace("blocks.0.", "")).slice(0, 6)).toEqual([
+      "ln1.b",
+      "attn.b_QKV",
+      "attn.b_O",
+      "ln2.b",
+      "mlp.b_up",
+      "mlp.b_down",
+    ]);
+    for (const name of biases) expect(Math.max(...fresh.get(name)!.abs().dataSync()), name).toBe(0);
+    expect([...fresh.get("blocks.1.ln2.w")!.dataSync()]).toEqual(Array(TINY_GPT2.dModel).fill(1));
+    const model = await train(run, TOKENS);
+    for (const [name, value] of model.params)
+      expect(value.sub(fresh.get(name)!).abs().max().dataSync()[0], name).toBeGreaterThan(0);
+    tf.dispose([...fresh.values()]);
     model.dispose();
   });
 
