@@ -1,5 +1,8 @@
+import { readdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
-import { compare, overSeeds, tokensToReach } from "../../../scripts/studies/summary.ts";
+import { compare, overSeeds, summaryOf, tokensToReach } from "../../../scripts/studies/summary.ts";
 import type { StudyRecord } from "../../../scripts/studies/trainVariant.ts";
 
 const probesOf = (losses: readonly number[]): StudyRecord["probes"] =>
@@ -55,5 +58,16 @@ describe("what the studies sum up", () => {
     expect(seeds).toEqual([1, 2]);
     expect(difference.values).toEqual([-2, 1]);
     expect(tokensRatio.values).toEqual([10, expect.closeTo(1 / Math.sqrt(10), 5)]);
+  });
+
+  test("is in the committed file what the committed records give", async () => {
+    const folder = fileURLToPath(new URL("../../../models/studies", import.meta.url));
+    const read = async <T>(path: string): Promise<T> => JSON.parse(await readFile(join(folder, path), "utf8")) as T;
+    const summary = await read<{ models: { name: string; seeds: number[] }[] }>("summary.json");
+    const files = summary.models.flatMap(({ name, seeds }) => seeds.map((seed) => `${name}-${seed}.json`));
+    expect((await readdir(join(folder, "runs"))).sort()).toEqual([...files].sort());
+    const records: StudyRecord[] = [];
+    for (const file of files) records.push(await read<StudyRecord>(`runs/${file}`));
+    expect(summaryOf(records)).toEqual(summary);
   });
 });
