@@ -1,8 +1,9 @@
 /**
- * Times moescope against Hugging Face transformers (eager, float32) on the same seeded DBRX-shaped checkpoints:
- * `npx tsx bench/against.ts --python PYTHON [--shape d256] [--runs 10] [--threads 2]`, where PYTHON has torch and
- * transformers 5.18. Tensors are compared first; runs are interleaved; what is reported are ratios, with the GEMM peak
- * of the same run beside them.
+ * Times moescope against Hugging Face transformers (float32, eager attention) on the same seeded checkpoints of DBRX,
+ * Mixtral, OLMoE and Qwen3-MoE at laptop size: `npx tsx bench/against.ts --python PYTHON [--shape d256] [--runs 10]
+ * [--threads 2]`, where PYTHON has torch and transformers 5.18. Tensors are compared first; runs are interleaved; the
+ * experts' products are computed in each of the ways that transformers has, and the ratios are to the fastest, with the
+ * GEMM peak of the same run beside them.
  */
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdtempSync } from "node:fs";
@@ -12,10 +13,10 @@ import { parseArgs } from "node:util";
 import * as tf from "@tensorflow/tfjs";
 import { loadModel } from "../lib/checkpoint/folder.ts";
 import { openFolder } from "../lib/checkpoint/node.ts";
-import { type ModelConfig, moeOf } from "../lib/config.ts";
 import { generate } from "../lib/generate.ts";
 import type { MoeModel } from "../lib/model.ts";
 import { hashUniform } from "../lib/random.ts";
+import { flopsPerToken, gemmPeak, median, timed } from "./measure.ts";
 import { Peer } from "./peer.ts";
 
 interface Shape {
@@ -27,12 +28,20 @@ interface Shape {
 
 const sizes = (d: number, layers: number, ff: number, vocab: number, heads: number, kv: number): string[] =>
   `--d-model ${d} --layers ${layers} --d-ff ${ff} --vocab ${vocab} --heads ${heads} --kv-heads ${kv}`.split(" ");
+const experts = (family: string, n: number, topK: number): string[] =>
+  `--family ${family} --experts ${n} --top-k ${topK}`.split(" ");
 
 const SHAPES: Shape[] = [
   { name: "d256", sizes: sizes(256, 6, 256, 4096, 8, 2), batch: 4, pos: 512 },
   { name: "d512", sizes: sizes(512, 8, 512, 8192, 8, 2), batch: 2, pos: 512 },
   { name: "d1024", sizes: sizes(1024, 4, 1792, 16384, 16, 4), batch: 1, pos: 512 },
+  { name: "mixtral", sizes: [...sizes(512, 4, 1792, 8192, 8, 2), ...experts("mixtral", 8, 2)], batch: 2, pos: 512 },
+  { name: "olmoe", sizes: [...sizes(512, 4, 256, 8192, 8, 8), ...experts("olmoe", 64, 8)], batch: 2, pos: 512 },
+  { name: "qwen3", sizes: [...sizes(512, 4, 192, 8192, 8, 2), ...experts("qwen3_moe", 128, 8)], batch: 2, pos: 512 },
 ];
+
+/** How transformers can compute the experts' products on a CPU. */
+const IMPLEMENTATIONS = ["eager", "grouped_mm", "batched_mm"];
 
 /** What level 3 of the peer captures: routing, attention, residuals. */
 const CAPTURED = [
@@ -54,33 +63,6 @@ const { values } = parseArgs({
 });
 const RUNS = Number(values.runs);
 const WARM_UP = 3;
-
-/** Multiply-adds times two of one forward pass over `pos` tokens, per token; attention counted in full. */
-function flopsPerToken(config: ModelConfig, pos: number): number {
-  const { dModel, nHeads, nKvHeads, dHead, nLayers, dVocab } = config;
-  const mlp = moeOf(config);
-  const attention = 2 * dModel * (2 * nHeads + 2 * nKvHeads) * dHead + 4 * pos * nHeads * dHead;
-  const experts = 2 * dModel * mlp.nExperts + mlp.topK * 6 * dModel * mlp.dFf;
-  return nLayers * (attention + experts) + 2 * dModel * dVocab;
-}
-
-function gemmPeak(size = 2048): number {
-  const [a, b] = [tf.randomNormal([size, size]), tf.randomNormal([size, size])];
-  const times = Array.from({ length: 6 }, () => timed(() => tf.matMul(a, b).dispose()));
-  tf.dispose([a, b]);
-  return (2 * size ** 3) / Math.min(...times) / 1e9;
-}
-
-function timed(body: () => void): number {
-  const start = performance.now();
-  body();
-  return (performance.now() - start) / 1000;
-}
-
-function median(xs: number[]): number {
-  const sorted = [...xs].sort((a, b) => a - b);
-  return (sorted[(sorted.length - 1) >> 1]! + sorted[sorted.length >> 1]!) / 2;
-}
 
 function prefill(model: MoeModel, ids: number[][], names: readonly string[] | null): number {
   return timed(() => {
@@ -152,21 +134,31 @@ async function bench({ name, sizes: shape, batch, pos }: Shape): Promise<void> {
   );
   if (worst > 1e-3) throw new Error("no timing: the tensors disagree");
 
+  const ways: string[] = [];
+  for (const implementation of IMPLEMENTATIONS)
+    if ((await peer.ask<{ set: boolean }>({ cmd: "experts", implementation })).set) ways.push(implementation);
   const levels = [
     { what: "capture nothing", names: null, capture: 0 },
     { what: "routing, attention, residuals", names: CAPTURED, capture: 3 },
     { what: "every hook", names: ["*"], capture: null },
   ];
   const ours: number[][] = levels.map(() => []);
-  const theirs: number[][] = levels.map(() => []);
+  const theirs: Record<string, number[]>[] = levels.map(() => Object.fromEntries(ways.map((way) => [way, []])));
   for (let run = -WARM_UP; run < RUNS; run++)
     for (const [i, { names, capture }] of levels.entries()) {
       const mine = prefill(model, ids, names);
-      const other = capture === null ? null : await peer.ask<{ seconds: number }>({ cmd: "prefill", ids, capture });
-      if (run < 0) continue;
-      ours[i]!.push(mine);
-      if (other !== null) theirs[i]!.push(other.seconds);
+      if (run >= 0) ours[i]!.push(mine);
+      if (capture === null) continue;
+      for (const implementation of ways) {
+        await peer.ask({ cmd: "experts", implementation });
+        const { seconds } = await peer.ask<{ seconds: number }>({ cmd: "prefill", ids, capture });
+        if (run >= 0) theirs[i]![implementation]!.push(seconds);
+      }
     }
+  const fastest = (of: Record<string, number[]>): [way: string, seconds: number] =>
+    Object.entries(of)
+      .map(([way, seconds]): [string, number] => [way, median(seconds)])
+      .reduce((a, b) => (b[1] < a[1] ? b : a));
   const peak = gemmPeak();
   const { gflops } = await peer.ask<{ gflops: number }>({ cmd: "gemm", size: 2048 });
   const tokens = batch * pos;
@@ -174,11 +166,11 @@ async function bench({ name, sizes: shape, batch, pos }: Shape): Promise<void> {
     const seconds = median(ours[i]!);
     const share = (flopsPerToken(model.config, pos) * tokens) / seconds / 1e9 / peak;
     const [best, slowest] = [Math.min(...ours[i]!), Math.max(...ours[i]!)].map((s) => Math.round(tokens / s));
-    const peers = theirs[i]!;
+    const others = Object.entries(theirs[i]!).map(([way, of]) => `${way} ${Math.round(tokens / median(of))}`);
     const against =
-      peers.length === 0
+      levels[i]!.capture === null
         ? `x${(seconds / median(ours[0]!)).toFixed(2)} the time of capturing nothing`
-        : `transformers ${Math.round(tokens / median(peers))}, ratio ${(median(peers) / seconds).toFixed(2)}`;
+        : `transformers ${others.join(", ")}, ratio ${(fastest(theirs[i]!)[1] / seconds).toFixed(2)}`;
     console.log(
       `  ${what.padEnd(30)} ${Math.round(tokens / seconds)} tokens/s (${slowest}–${best}), ${against}; ` +
         `${(100 * share).toFixed(0)} % of ${peak.toFixed(0)} GF/s`,
@@ -186,6 +178,8 @@ async function bench({ name, sizes: shape, batch, pos }: Shape): Promise<void> {
   }
   console.log(`  GEMM peak: ours ${peak.toFixed(0)}, PyTorch ${gflops.toFixed(0)} GF/s`);
 
+  // transformers decodes with the default of each family: grouped_mm where there is one.
+  await peer.ask({ cmd: "experts", implementation: ways.includes("grouped_mm") ? "grouped_mm" : "eager" });
   const prompt = ids[0]!.slice(0, 32);
   const steps = { ours: [] as number[], theirs: [] as number[] };
   for (let run = -1; run < Math.ceil(RUNS / 2); run++) {

@@ -1,6 +1,6 @@
-"""Hugging Face transformers' side of the benchmark: DBRX, eager attention, float32, on the CPU.
+"""Hugging Face transformers' side of the benchmark: models with experts, eager attention, float32, on the CPU.
 
-    python bench/peer.py make FOLDER --d-model 256 --layers 6 --d-ff 256 --vocab 4096 --heads 8 --kv-heads 2
+    python bench/peer.py make FOLDER --family dbrx --d-model 256 --layers 6 --d-ff 256 --vocab 4096 --heads 8 --kv-heads 2
     python bench/peer.py serve FOLDER --threads 2
 
 `make` writes a seeded random checkpoint. `serve` loads one, then answers each line of JSON on standard input with one
@@ -16,6 +16,8 @@ on standard output, so that a driver can interleave its own runs with these. Tim
     {"cmd": "train", "ids": [[5, 17, 3]], "rate": 0.001}
         -> {"seconds", "loss"}; one step of training (all tokens but the last predict all but the first): cross-entropy
            and transformers' load-balancing loss with the model's weight, gradients clipped to 1, AdamW
+    {"cmd": "experts", "implementation": "grouped_mm"} -> {"set": whether the model has it}; how the experts' products are
+        computed from here on: eager (expert by expert), grouped_mm or batched_mm. DBRX knows only eager
     {"cmd": "gemm", "size": 2048} -> {"gflops"}; the best of five products of square matrices
     {"cmd": "versions"} -> {"python", "torch", "transformers", "threads", "parameters"}
 Every answer also holds "rss", the most memory that the process has taken, in bytes. A line that cannot be answered
@@ -39,38 +41,61 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 import torch  # noqa: E402
 import transformers  # noqa: E402
 from safetensors.torch import save_file  # noqa: E402
-from transformers import DbrxConfig, DbrxForCausalLM  # noqa: E402
+from transformers import (  # noqa: E402
+    AutoConfig, AutoModelForCausalLM, DbrxConfig, MixtralConfig, OlmoeConfig, Qwen3MoeConfig,
+)
 
 transformers.utils.logging.disable_progress_bar()
 
 
+def config_of(args):
+    if args.family == "dbrx":
+        return DbrxConfig(
+            d_model=args.d_model, n_heads=args.heads, n_layers=args.layers, max_seq_len=args.ctx, vocab_size=args.vocab,
+            rope_parameters={"rope_type": "default", "rope_theta": 500000.0},
+            attn_config=dict(kv_n_heads=args.kv_heads, clip_qkv=8.0, rope_theta=500000.0),
+            ffn_config=dict(ffn_hidden_size=args.d_ff, moe_num_experts=args.experts, moe_top_k=args.top_k,
+                            moe_jitter_eps=0, moe_loss_weight=0.05, moe_normalize_expert_weights=1.0),
+        )
+    sizes = dict(
+        hidden_size=args.d_model, num_attention_heads=args.heads, num_key_value_heads=args.kv_heads,
+        num_hidden_layers=args.layers, max_position_embeddings=args.ctx, vocab_size=args.vocab,
+        num_experts_per_tok=args.top_k, tie_word_embeddings=False,
+    )
+    if args.family == "mixtral":
+        return MixtralConfig(intermediate_size=args.d_ff, num_local_experts=args.experts, **sizes)
+    if args.family == "olmoe":
+        return OlmoeConfig(intermediate_size=args.d_ff, num_experts=args.experts, **sizes)
+    return Qwen3MoeConfig(
+        moe_intermediate_size=args.d_ff, intermediate_size=args.d_ff, num_experts=args.experts, norm_topk_prob=True,
+        head_dim=args.d_model // args.heads, **sizes,
+    )
+
+
 def make(args):
     torch.manual_seed(args.seed)
-    config = DbrxConfig(
-        d_model=args.d_model, n_heads=args.heads, n_layers=args.layers, max_seq_len=args.ctx, vocab_size=args.vocab,
-        rope_parameters={"rope_type": "default", "rope_theta": 500000.0},
-        attn_config=dict(kv_n_heads=args.kv_heads, clip_qkv=8.0, rope_theta=500000.0),
-        ffn_config=dict(ffn_hidden_size=args.d_ff, moe_num_experts=args.experts, moe_top_k=args.top_k,
-                        moe_jitter_eps=0, moe_loss_weight=0.05, moe_normalize_expert_weights=1.0),
-    )
-    model = DbrxForCausalLM(config)
+    model = AutoModelForCausalLM.from_config(config_of(args))
     with torch.no_grad():  # unit variance in, unit variance out; the router sharper, so that loads are uneven
         for name, w in model.named_parameters():
-            if w.dim() == 2:
-                fan_in = 1 if "wte" in name else args.d_ff if name.endswith("w2") else args.d_model
-                w.normal_(std=(2.0 if "router" in name else 1.0) / fan_in**0.5)
+            if w.dim() >= 2:
+                embedding = "wte" in name or "embed_tokens" in name
+                fan_in = 1 if embedding else args.d_ff if name.endswith("w2") else w.shape[-1]
+                router = "router" in name or name.endswith("mlp.gate.weight")
+                w.normal_(std=(2.0 if router else 1.0) / fan_in**0.5)
     model.save_pretrained(args.folder, max_shard_size="100GB")
 
 
 def load(folder):
-    config = DbrxConfig.from_pretrained(folder)
-    # transformers 5 overlooks the RoPE base in attn_config, where the published configuration has it.
-    config.rope_parameters = {"rope_type": "default", "rope_theta": config.attn_config.rope_theta}
+    config = AutoConfig.from_pretrained(folder)
     config.tie_last_hidden_states = False  # the last residual as it is, not after the final norm
-    model = DbrxForCausalLM.from_pretrained(folder, config=config, dtype=torch.float32, attn_implementation="eager")
-    for block in model.transformer.blocks:
-        if config.attn_config.clip_qkv is None:  # which transformers 5.18.0 stumbles over
-            block.norm_attn_norm.attn.clip_qkv = torch.inf
+    if config.model_type == "dbrx":
+        # transformers 5 overlooks the RoPE base in attn_config, where the published configuration has it.
+        config.rope_parameters = {"rope_type": "default", "rope_theta": config.attn_config.rope_theta}
+    model = AutoModelForCausalLM.from_pretrained(folder, config=config, dtype=torch.float32, attn_implementation="eager")
+    if config.model_type == "dbrx":
+        for block in model.transformer.blocks:
+            if config.attn_config.clip_qkv is None:  # which transformers 5.18.0 stumbles over
+                block.norm_attn_norm.attn.clip_qkv = torch.inf
     return model.eval()
 
 
@@ -79,8 +104,18 @@ class Peer:
         self.model = model
         self.optimizer = None
         self.chosen = []
-        for block in model.transformer.blocks:
-            block.ffn.route_tokens_to_experts = self.keeping_choice(block.ffn.route_tokens_to_experts)
+        if model.config.model_type == "dbrx":
+            for block in model.transformer.blocks:
+                block.ffn.route_tokens_to_experts = self.keeping_choice(block.ffn.route_tokens_to_experts)
+        else:  # routers return logits, weights and indices
+            for layer in model.model.layers:
+                layer.mlp.gate.register_forward_hook(lambda _module, _inputs, out: self.chosen.append(out[2]))
+
+    def experts(self, implementation):
+        if self.model.config.model_type == "dbrx":
+            return {"set": implementation == "eager"}
+        self.model.set_experts_implementation(implementation)
+        return {"set": True}
 
     def keeping_choice(self, route):
         def routed(logits):
@@ -165,7 +200,7 @@ class Peer:
 def serve(args):
     torch.set_num_threads(args.threads)
     peer = Peer(load(args.folder))
-    commands = {"prefill", "decode", "train", "gemm", "versions"}
+    commands = {"prefill", "decode", "train", "experts", "gemm", "versions"}
     with torch.inference_mode():
         for line in sys.stdin:
             try:
@@ -186,6 +221,7 @@ def main():
     mode = modes.add_parser("make", help="write a seeded random checkpoint")
     mode.set_defaults(run=make)
     mode.add_argument("folder", type=Path)
+    mode.add_argument("--family", choices=["dbrx", "mixtral", "olmoe", "qwen3_moe"], default="dbrx")
     sizes = {"d-model": 256, "layers": 6, "d-ff": 256, "vocab": 4096, "heads": 8, "kv-heads": 2, "experts": 16,
              "top-k": 4, "ctx": 1024, "seed": 1}
     for name, default in sizes.items():

@@ -10,6 +10,7 @@ import { moeOf } from "../lib/config.ts";
 import { hashUniform } from "../lib/random.ts";
 import { adamW, globalNorm, zeroMoments } from "../lib/train/adamw.ts";
 import { lossAndGradients } from "../lib/train/step.ts";
+import { median } from "./measure.ts";
 import { Peer } from "./peer.ts";
 
 const { values } = parseArgs({
@@ -55,11 +56,6 @@ function ourStep(step: number, ids: Int32Array): { seconds: number; loss: number
   });
   tf.dispose([...gradients.values()]);
   return { seconds: (performance.now() - start) / 1000, loss: loss.total };
-}
-
-function median(xs: number[]): number {
-  const sorted = [...xs].sort((a, b) => a - b);
-  return (sorted[(sorted.length - 1) >> 1]! + sorted[sorted.length >> 1]!) / 2;
 }
 
 const ours: number[] = [];

@@ -3,9 +3,11 @@ import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import type { ModelConfig } from "../config.ts";
 import type { EncoderDecoderModel } from "../encoderDecoder.ts";
+import { encoderDecoderShapes } from "../encoderDecoderConfig.ts";
 import { CheckpointError, ConfigError, shown } from "../errors.ts";
 import { familyOf, parseConfig, parseEncoderDecoder } from "../families/index.ts";
 import type { MoeModel } from "../model.ts";
+import { paramShapes } from "../params.ts";
 import { dbrxTokenizer } from "../tokenizer/dbrx.ts";
 import { fromTokenizerJson } from "../tokenizer/huggingFace.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
@@ -65,7 +67,7 @@ export async function loadModel(folder: string, { memoryBudget, onProgress }: Lo
   const config = await readConfig(folder);
   if (memoryBudget !== undefined && !(memoryBudget > 0))
     throw new ConfigError(`loadModel: memoryBudget must be a positive number of bytes, got ${shown(memoryBudget)}`);
-  const { needed, free } = memoryFor(config);
+  const { needed, free } = memoryFor(paramShapes(config));
   const fits = needed <= (memoryBudget ?? free);
   const checkpoint = await openFolder(folder);
   try {
@@ -93,6 +95,11 @@ export async function loadEncoderDecoder(
   { onProgress }: Pick<LoadOptions, "onProgress"> = {},
 ): Promise<EncoderDecoderModel> {
   const config = parseEncoderDecoder(await readJson(join(folder, "config.json")));
+  const { needed, free } = memoryFor(encoderDecoderShapes(config));
+  if (needed > free)
+    throw new ConfigError(
+      `${folder}: a model must fit into memory: it needs ${inGigabytes(needed)}, got ${inGigabytes(free)} free`,
+    );
   const checkpoint = await openFolder(folder);
   try {
     return await loadEncoderDecoderFrom(checkpoint, config, onProgress);

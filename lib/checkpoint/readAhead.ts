@@ -97,6 +97,8 @@ export class ReadAhead {
   take(range: FileRange): Uint8Array | number | null {
     const length = range.end - range.start;
     if (length === 0) return new Uint8Array();
+    if (!(range.start >= 0 && length > 0))
+      throw new RangeError(`ReadAhead: a range must begin from 0 on and end later, got [${range.start}, ${range.end}]`);
     if (length > this.#memory.byteLength)
       throw new RangeError(`ReadAhead: a range must be at most ${this.#memory.byteLength} bytes long, got ${length}`);
     this.#held = null;

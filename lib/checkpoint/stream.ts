@@ -26,6 +26,9 @@ const EXPERT_PARTS = ["W_gate", "W_up", "W_down"] as const;
  * Of the budget, what reading and one product need comes first. The rest keeps weights, from when they are first read and
  * for good, as long as there is room: a run goes through the blocks in order, so what was used longest ago is needed
  * next, and to let go of it would read everything anew. Experts get no room that what every token needs could have.
+ *
+ * Products are the resident model's, so results are too, bit for bit; only the logits of a large vocabulary come in pieces
+ * (see `vocabularyPieces`), and a backend may round the sums of a piece in another order.
  */
 export class StreamedWeights {
   readonly weights: Weights;

@@ -1,11 +1,12 @@
 import { access, constants } from "node:fs/promises";
 import { dirname } from "node:path";
-import { loadModel, loadTokenizer, readConfig, readText } from "../checkpoint/folder.ts";
+import { loadTokenizer, readConfig, readText } from "../checkpoint/folder.ts";
 import { refused, writeSafetensors } from "../checkpoint/node.ts";
 import type { TensorData } from "../checkpoint/write.ts";
 import { matchHooks } from "../hooks.ts";
 import { checkTokens } from "../tokens.ts";
 import { type Command, parse, UsageError } from "./command.ts";
+import { MEMORY_HELP, openModel } from "./model.ts";
 
 /** `5,17,3;1,1,90`: rows of ids. */
 function parseIds(text: string): number[][] {
@@ -19,13 +20,14 @@ function parseIds(text: string): number[][] {
 
 export const captureCommand: Command = {
   usage:
-    'moescope capture MODEL (--ids "5,17,3;1,1,90" | --text T | --file F) [--hooks GLOB,GLOB] --out FILE.safetensors',
+    'moescope capture MODEL (--ids "5,17,3;1,1,90" | --text T | --file F) [--hooks GLOB,GLOB] [--memory GB] --out FILE.safetensors',
   summary: "Runs a text through a model and writes its activations, each under its hook's name, and the logits.",
   details: [
     "--ids    rows of token ids, separated by semicolons; each row is a sequence of the batch",
     "--text   a text, encoded with the model's tokenizer",
     "--file   a file with a text",
     "--hooks  names or globs, separated by commas (default: all), such as blocks.*.mlp.hook_router_*",
+    MEMORY_HELP,
     "--out    the file to write; float32 and int32, with the token ids as `tokens`",
   ].join("\n"),
   async run(args) {
@@ -34,6 +36,7 @@ export const captureCommand: Command = {
       text: { type: "string" },
       file: { type: "string" },
       hooks: { type: "string", default: "*" },
+      memory: { type: "string" },
       out: { type: "string" },
     });
     const { ids, text, file, hooks, out } = values;
@@ -52,8 +55,9 @@ export const captureCommand: Command = {
     await access(`${dirname(out)}/.`, constants.W_OK).catch((cause: unknown) => {
       throw refused(out, "must be writable", cause);
     });
-    const model = await loadModel(folder);
+    const { model, clearLine } = await openModel(folder, values.memory);
     const { logits, cache } = model.runWithCache(tokens, { names });
+    clearLine();
     const tensors: TensorData[] = cache.names
       .filter((name) => name !== "logits")
       .map((name) => {

@@ -1,11 +1,12 @@
-import { loadModel, loadTokenizer, readConfig } from "../checkpoint/folder.ts";
+import { loadTokenizer, readConfig } from "../checkpoint/folder.ts";
 import { generate } from "../generate.ts";
 import { checkSampling } from "../sample.ts";
 import { checkTokens } from "../tokens.ts";
 import { type Command, parse, realNumber, UsageError, wholeNumber } from "./command.ts";
+import { MEMORY_HELP, openModel } from "./model.ts";
 
 export const generateCommand: Command = {
-  usage: "moescope generate MODEL --text T [-n 50] [--seed 1]",
+  usage: "moescope generate MODEL --text T [-n 50] [--seed 1] [--memory GB]",
   summary: "Continues a text, token by token.",
   details: [
     "--text         the text to continue",
@@ -14,6 +15,7 @@ export const generateCommand: Command = {
     "--temperature  0 takes the likeliest token (default 0.8)",
     "--top-k        draw only from the k likeliest tokens",
     "--top-p        draw only from the likeliest tokens that reach this probability (default 0.95)",
+    MEMORY_HELP,
   ].join("\n"),
   async run(args) {
     const { values, positionals } = parse(args, ["MODEL"], {
@@ -23,6 +25,7 @@ export const generateCommand: Command = {
       temperature: { type: "string", default: "0.8" },
       "top-k": { type: "string" },
       "top-p": { type: "string", default: "0.95" },
+      memory: { type: "string" },
     });
     const { text } = values;
     if (text === undefined) throw new UsageError("moescope: must be given --text T");
@@ -41,14 +44,17 @@ export const generateCommand: Command = {
     const tokenizer = await loadTokenizer(folder);
     const prompt = tokenizer.encode(text);
     checkTokens(prompt, config, 0);
-    const model = await loadModel(folder);
+    const { model, clearLine } = await openModel(folder, values.memory);
     const end = tokenizer.specials.get("<|endoftext|>");
     const stopIds = end === undefined ? [] : [end];
     // A token may end inside a character: what is printed is the text so far, less what was printed before.
     const decoder = new TextDecoder();
     process.stdout.write(text);
-    for await (const id of generate(model, prompt, { ...options, stopIds }))
+    for await (const id of generate(model, prompt, { ...options, stopIds })) {
+      clearLine();
       process.stdout.write(decoder.decode(tokenizer.pieces([id])[0]!.bytes, { stream: true }));
+    }
+    clearLine();
     process.stdout.write(`${decoder.decode()}\n`);
     model.dispose();
   },

@@ -2,12 +2,13 @@ import { join } from "node:path";
 import { combinations } from "../article/combinations.ts";
 import type { CheckpointInfo } from "../checkpoint/checkpoint.ts";
 import { exists, readJson } from "../checkpoint/folder.ts";
+import { inGigabytes, memoryFor } from "../checkpoint/memory.ts";
 import { openFolder } from "../checkpoint/node.ts";
 import type { ModelConfig } from "../config.ts";
-import { type EncoderDecoderConfig, encoderDecoderCount } from "../encoderDecoderConfig.ts";
+import { type EncoderDecoderConfig, encoderDecoderCount, encoderDecoderShapes } from "../encoderDecoderConfig.ts";
 import { listed } from "../errors.ts";
 import { isEncoderDecoder, parseConfig, parseEncoderDecoder } from "../families/index.ts";
-import { parameterCounts } from "../params.ts";
+import { parameterCounts, paramShapes } from "../params.ts";
 import { type Command, parse } from "./command.ts";
 
 async function checkpointInfo(folder: string): Promise<CheckpointInfo | null> {
@@ -25,6 +26,15 @@ function onDisk(checkpoint: CheckpointInfo | null): string {
   if (checkpoint === null) return "none in this folder";
   const { tensors, files, bytes } = checkpoint;
   return `${number(tensors)} tensors in ${files} file(s), ${number(bytes)} bytes`;
+}
+
+/** Whether the model can be loaded here, with the numbers. */
+function memoryLine({ needed, free }: ReturnType<typeof memoryFor>, streams: boolean): string {
+  const verdict =
+    needed <= free
+      ? "it fits"
+      : `it will not fit${streams ? "; --memory GB lets capture, generate and trace stream it" : ""}`;
+  return `memory               ${inGigabytes(needed)} to load it whole, ${inGigabytes(free)} free here: ${verdict}`;
 }
 
 function lines(config: ModelConfig, checkpoint: CheckpointInfo | null): string[] {
@@ -49,6 +59,7 @@ function lines(config: ModelConfig, checkpoint: CheckpointInfo | null): string[]
     `parameters           ${number(total)}`,
     `active per token     ${number(active)} (${((100 * active) / total).toFixed(1)} %)`,
     `weights on disk      ${onDisk(checkpoint)}`,
+    memoryLine(memoryFor(paramShapes(config)), true),
   ];
 }
 
@@ -62,12 +73,13 @@ function encoderDecoderLines(config: EncoderDecoderConfig, checkpoint: Checkpoin
     `experts              none: dense, d_ff ${number(config.dFf)}`,
     `parameters           ${number(encoderDecoderCount(config))}`,
     `weights on disk      ${onDisk(checkpoint)}`,
+    memoryLine(memoryFor(encoderDecoderShapes(config)), false),
   ];
 }
 
 export const infoCommand: Command = {
   usage: "moescope info MODEL [--json]",
-  summary: "Sizes of a model: family, parameters, experts, tensors and bytes on disk.",
+  summary: "Sizes of a model: family, parameters, experts, tensors and bytes on disk, and whether memory holds it.",
   details: "MODEL    a folder with config.json, with or without weights\n--json   machine-readable",
   async run(args) {
     const { values, positionals } = parse(args, ["MODEL"], { json: { type: "boolean" } });
@@ -77,7 +89,9 @@ export const infoCommand: Command = {
     if (isEncoderDecoder(read)) {
       const config = parseEncoderDecoder(read);
       const parameters = encoderDecoderCount(config);
-      const json = { config, parameters: { total: parameters, active: parameters }, combinations: null, checkpoint };
+      const memory = memoryFor(encoderDecoderShapes(config));
+      const counts = { total: parameters, active: parameters };
+      const json = { config, parameters: counts, combinations: null, checkpoint, memory };
       console.log(
         values.json === true ? JSON.stringify(json, null, 2) : encoderDecoderLines(config, checkpoint).join("\n"),
       );
@@ -95,6 +109,7 @@ export const infoCommand: Command = {
       parameters: { total, active },
       combinations: mlp.kind === "moe" ? Number(combinations(mlp.nExperts, mlp.topK)) : null,
       checkpoint,
+      memory: memoryFor(paramShapes(config)),
     };
     console.log(JSON.stringify(json, null, 2));
   },

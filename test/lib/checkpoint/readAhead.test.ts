@@ -59,10 +59,13 @@ describe("reading ahead", () => {
     expectTaken(990, 1000);
   });
 
-  test("a range that is longer than the memory is refused", () => {
+  test("a range that is longer than the memory, or none, is refused", () => {
     readAhead = new ReadAhead(64);
     expect(() => readAhead.take(range(0, 65))).toThrow(
       new RangeError("ReadAhead: a range must be at most 64 bytes long, got 65"),
+    );
+    expect(() => readAhead.take(range(8, 4))).toThrow(
+      new RangeError("ReadAhead: a range must begin from 0 on and end later, got [8, 4]"),
     );
     expectTaken(0, 64);
   });

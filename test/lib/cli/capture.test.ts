@@ -10,7 +10,7 @@ import type { HookName } from "../../../lib/hooks.ts";
 import type { MoeModel } from "../../../lib/model.ts";
 import type { Tokenizer } from "../../../lib/tokenizer/tokenizer.ts";
 import { relativeError } from "../../helpers.ts";
-import { moescope, TEXTS, withoutNoise, writeTinyModel } from "./child.ts";
+import { GOLDEN, moescope, TEXTS, withoutNoise, writeTinyModel } from "./child.ts";
 
 describe("moescope capture", () => {
   let dir: string;
@@ -151,5 +151,25 @@ describe("moescope capture", () => {
     expect(err).toMatch(/^.*full\.safetensors: must be writable, got EFBIG: file too large, write\n$/);
     expect(await readFile(out, "utf8")).toBe("former");
     expect((await readdir(dir)).filter((name) => name.startsWith("."))).toEqual([]);
+  });
+
+  test("streams a model that is larger than the memory it may take, and says what memory it would need", async () => {
+    const capture = (name: string, ...more: string[]) => {
+      const args = ["capture", join(GOLDEN, "p1"), "--ids", "1,5,3;2,9,4", "--out", join(dir, name), ...more];
+      return moescope(args, { backend: "wasm" });
+    };
+    const [tooLittle, none, whole] = await Promise.all([
+      capture("none", "--memory", "1e-6"),
+      capture("none", "--memory", "0"),
+      capture("whole"),
+    ]);
+    expect(none.err).toContain("moescope: --memory must be above 0, got 0");
+    expect(tooLittle).toMatchObject({ code: 1, out: "" });
+    const [, least] = /^loadModel: memoryBudget must be at least (\d+) bytes for this model, got 1000\n$/.exec(
+      tooLittle.err,
+    )!;
+    const streamed = await capture("streamed", "--memory", String(Number(least) / 1e9));
+    for (const { code, err } of [whole, streamed]) expect([code, err]).toEqual([0, ""]);
+    expect(await readFile(join(dir, "streamed"))).toEqual(await readFile(join(dir, "whole")));
   });
 });

@@ -34,6 +34,10 @@ describe("moescope info", () => {
       parameters: "131,596,523,520",
       "active per token": "36,469,708,800 (27.7 %)",
       "weights on disk": "none in this folder",
+      // 131,596,523,520 float32, and the largest parameter, [16, 6144, 10752], once more.
+      memory: expect.stringMatching(
+        /^531 GB to load it whole, [\d.]+ GB free here: it will not fit; --memory GB lets capture, generate and trace stream it$/,
+      ),
     });
   });
 
@@ -62,6 +66,7 @@ describe("moescope info", () => {
       parameters: { total: 131_596_523_520, active: 36_469_708_800 },
       combinations: 1820,
       checkpoint: null,
+      memory: { needed: 4 * (131_596_523_520 + 16 * 6144 * 10752), free: expect.any(Number) },
     });
   });
 

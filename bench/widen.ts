@@ -1,0 +1,56 @@
+/**
+ * Times how bfloat16 becomes float32, and how a matrix is turned to input axis first, against what memory allows:
+ * `npx tsx bench/widen.ts [--runs 8]`, on one of DBRX's expert matrices. Cases are interleaved and the best of each is
+ * reported; a copy of as many float32 is what memory allows.
+ */
+import { parseArgs } from "node:util";
+import * as tf from "@tensorflow/tfjs";
+import { useBackend } from "../lib/backend.ts";
+import { TO_FLOAT32 } from "../lib/checkpoint/dtype.ts";
+import { Placing } from "../lib/checkpoint/placing.ts";
+import { timed } from "./measure.ts";
+
+const { values } = parseArgs({ options: { runs: { type: "string", default: "8" } } });
+const [ROWS, COLUMNS] = [10752, 6144];
+
+await useBackend();
+const bytes = new Uint8Array(2 * ROWS * COLUMNS).map((_, i) => (i * 167) % 127);
+const out = new Float32Array(ROWS * COLUMNS);
+const other = new Float32Array(ROWS * COLUMNS).fill(1);
+const placing = new Placing();
+const place = (transposed: boolean): void => {
+  placing.begin(out.length, COLUMNS);
+  const stride = transposed ? ROWS : COLUMNS;
+  placing.put(bytes, 2, TO_FLOAT32.BF16!, { columns: COLUMNS, transposed, at: 0, stride }, "");
+};
+
+/** Two numbers as halves of a 32-bit word, without vector instructions. */
+function inPairs(): void {
+  const pairs = new Int32Array(bytes.buffer);
+  const bits = new Int32Array(out.buffer);
+  for (let i = 0; i < pairs.length; i++) {
+    const pair = pairs[i]!;
+    bits[2 * i] = pair << 16;
+    bits[2 * i + 1] = pair & 0xffff0000;
+  }
+}
+
+const cases: Record<string, () => void> = {
+  "copy of float32": () => out.set(other),
+  "widened, two at a time in JavaScript": inPairs,
+  "widened into any array": () => TO_FLOAT32.BF16!(bytes, out, 0, ""),
+  "widened in place": () => place(false),
+  "widened in pairs, turned by the backend": () => {
+    inPairs();
+    tf.tidy(() => tf.tensor2d(out, [ROWS, COLUMNS]).transpose());
+  },
+  "widened and turned in place": () => place(true),
+};
+const best = new Map<string, number>();
+for (let run = 0; run < Number(values.runs); run++)
+  for (const [name, body] of Object.entries(cases))
+    best.set(name, Math.min(best.get(name) ?? Number.POSITIVE_INFINITY, timed(body)));
+for (const [name, seconds] of best)
+  console.log(
+    `${name.padEnd(42)} ${(1000 * seconds).toFixed(0)} ms, ${(bytes.length / seconds / 1e9).toFixed(2)} GB/s of bfloat16`,
+  );
