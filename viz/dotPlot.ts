@@ -51,6 +51,11 @@ const MOST_DOTS = 240;
 const LANE = 8;
 const GAP = 8;
 
+/** Size of text and distance of lines in pixels, and the widest that names of rows may be. */
+const FONT = 11;
+const LINE = 15;
+const MOST_LEFT = 300;
+
 /**
  * Values of several series beside each other, with their intervals.
  *
@@ -70,7 +75,7 @@ export function dotPlot(comparison: Comparison, { logValues = false }: DotPlotOp
     rows: rows.map(({ name, dots }) => ({ name, dots: dots.map((dot) => (dot === null ? null : { ...dot })) })),
     baseline: baseline ?? null,
   };
-  const layout = layOut(data, logValues);
+  const layout = layOut(data, note, logValues);
   const description = `${note}. ${describe(data, quantity)}`;
   const marked = data.rows.some(({ dots }) => dots.some((dot) => dot?.otherwise !== undefined));
   return new Figure(data, {
@@ -82,7 +87,7 @@ export function dotPlot(comparison: Comparison, { logValues = false }: DotPlotOp
       "Where a series has no dot there is no value. The axis need not begin at 0.",
     svg: frame({
       title,
-      subtitle: note,
+      subtitle: layout.notes[0]!,
       description,
       height: layout.height,
       body: draw(data, layout, quantity, logValues),
@@ -153,6 +158,8 @@ function describe({ series, rows }: DotPlotData, quantity: string): string {
 }
 
 interface Layout {
+  /** The note, line by line. */
+  notes: string[];
   left: number;
   room: number;
   top: number;
@@ -164,8 +171,9 @@ interface Layout {
   height: number;
 }
 
-function layOut({ rows, series, baseline }: DotPlotData, logValues: boolean): Layout {
-  const left = Math.min(230, Math.max(...rows.map(({ name }) => textWidth(name))) * 6.6 + 14 + MARGIN);
+function layOut({ rows, series, baseline }: DotPlotData, note: string, logValues: boolean): Layout {
+  const notes = wrapped(note, (WIDTH - 2 * MARGIN) / FONT);
+  const left = Math.min(MOST_LEFT, Math.max(...rows.map(({ name }) => textWidth(name))) * FONT + 14 + MARGIN);
   const room = WIDTH - left - 40;
   const values = rows.flatMap(({ dots }) => dots.flatMap((dot) => (dot === null ? [] : numbersOf(dot))));
   if (baseline !== null) values.push(baseline.value);
@@ -174,9 +182,9 @@ function layOut({ rows, series, baseline }: DotPlotData, logValues: boolean): La
   const margin = (most - least || Math.abs(most) || 1) * 0.04;
   const across = (value: number): number => left + ((at(value) - least + margin) / (most - least + 2 * margin)) * room;
   const legend: Layout["legend"] = [];
-  let [x, y] = [MARGIN, TOP + 4];
+  let [x, y] = [MARGIN, TOP + 4 + (notes.length - 1) * LINE];
   for (const name of series) {
-    const width = textWidth(name) * 6.8 + 26;
+    const width = textWidth(name) * FONT + 30;
     if (x + width > WIDTH - MARGIN && x > MARGIN) [x, y] = [MARGIN, y + 16];
     legend.push({ x, y });
     x += width;
@@ -185,6 +193,7 @@ function layOut({ rows, series, baseline }: DotPlotData, logValues: boolean): La
   const rowHeight = Math.max(series.length * LANE + GAP, 16);
   const back = (position: number): number => (logValues ? Math.exp(position) : position);
   return {
+    notes,
     left,
     room,
     top,
@@ -214,13 +223,14 @@ function draw(data: DotPlotData, layout: Layout, quantity: string, logValues: bo
   const small = { "font-size": 10, fill: themed("muted") };
   const lane = (s: number): number => GAP / 2 + (s + 0.5) * ((rowHeight - GAP) / series.length);
   return [
+    ...layout.notes.slice(1).map((line, i) => label(MARGIN, 46 + (i + 1) * LINE, line, { fill: themed("muted") })),
     ...legend.map(({ x, y }, s) =>
       [circle(x + 5, y - 4, EXPERT_COLORS[s]!, false), label(x + 13, y, series[s]!, { fill: themed("muted") })].join(
         "",
       ),
     ),
     element("path", {
-      d: rows.map((_, r) => `M${MARGIN} ${top + r * rowHeight}H${left + room}`).join(""),
+      d: rows.map((_, r) => `M${MARGIN} ${top + r * rowHeight}H${round(left + room)}`).join(""),
       stroke: themed("faint"),
     }),
     element("path", {
@@ -228,7 +238,7 @@ function draw(data: DotPlotData, layout: Layout, quantity: string, logValues: bo
       stroke: themed("faint"),
       "stroke-opacity": 0.5,
     }),
-    element("path", { d: `M${left} ${bottom}h${room}`, stroke: themed("muted") }),
+    element("path", { d: `M${round(left)} ${bottom}h${round(room)}`, stroke: themed("muted") }),
     element("g", { ...small, "text-anchor": "middle" }, ...marks.map((m) => label(across(m), bottom + 14, real(m)))),
     label(left + room / 2, bottom + 32, quantity, { fill: themed("muted"), "text-anchor": "middle" }),
     ...(baseline === null
@@ -254,6 +264,17 @@ function draw(data: DotPlotData, layout: Layout, quantity: string, logValues: bo
       ),
     ),
   ];
+}
+
+/** Breaks a text between words into lines of at most so many em. */
+function wrapped(text: string, most: number): string[] {
+  const lines = [""];
+  for (const word of text.split(" ")) {
+    const longer = `${lines.at(-1)!} ${word}`.trimStart();
+    if (lines.at(-1) !== "" && textWidth(longer) > most) lines.push(word);
+    else lines[lines.length - 1] = longer;
+  }
+  return lines;
 }
 
 function dotMark(dot: Dot, y: number, color: string, across: (value: number) => number): string {
