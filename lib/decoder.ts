@@ -1,10 +1,11 @@
 import * as tf from "@tensorflow/tfjs";
+import type { KvCache } from "./attend.ts";
 import { loadBackend, onBackend } from "./backend.ts";
 import type { ModelConfig } from "./config.ts";
 import { canStep } from "./decode/canStep.ts";
 import { Sequence } from "./decode/sequence.ts";
 import { Stepper } from "./decode/step.ts";
-import { type KvCache, nextLogits } from "./forward.ts";
+import { nextLogits } from "./forward.ts";
 import type { Hooks } from "./hooks.ts";
 import { checkTokens, type Tokens } from "./tokens.ts";
 import { assembleWeights, type Weights } from "./weights.ts";

@@ -3,7 +3,6 @@ import type { Activation } from "./config.ts";
 import { activate } from "./ops/activate.ts";
 import { gatedLinear } from "./ops/gatedLinear.ts";
 import { product } from "./ops/product.ts";
-import type { BlockTaps } from "./taps.ts";
 
 /** The weights of a dense MLP; x·W, so the input axis comes first. */
 export interface DenseWeights {
@@ -15,6 +14,11 @@ export interface DenseWeights {
   up: Projection;
   /** [d_ff, d_model] */
   down: Projection;
+}
+
+/** What watches a dense MLP. */
+export interface DenseTaps {
+  tap(hook: "mlp.hook_pre" | "mlp.hook_pre_linear" | "mlp.hook_post", value: tf.Tensor2D): tf.Tensor2D;
 }
 
 /** A linear map, x·W + b. */
@@ -30,11 +34,7 @@ export interface Projection {
  * @param x [rows, d_model]
  * @returns [rows, d_model]
  */
-export function dense(
-  x: tf.Tensor2D,
-  { activation, gate, up, down }: DenseWeights,
-  taps: Pick<BlockTaps, "tap">,
-): tf.Tensor2D {
+export function dense(x: tf.Tensor2D, { activation, gate, up, down }: DenseWeights, taps: DenseTaps): tf.Tensor2D {
   return tf.tidy(() => {
     const pre = taps.tap("mlp.hook_pre", project(x, gate ?? up)); // [rows, d_ff]
     const neurons =

@@ -184,10 +184,7 @@ export class EncoderDecoderModel {
         up: { w: this.#param<tf.Tensor2D>(`${path}.mlp.W_up`), b: null },
         down: { w: this.#param<tf.Tensor2D>(`${path}.mlp.W_down`), b: null },
       } as const;
-      const out = tap(
-        "hook_mlp_out",
-        dense(norm(mid, "ln2"), weights, { tap: (hook, value) => tap(hook as StackBlockHook, value) }),
-      );
+      const out = tap("hook_mlp_out", dense(norm(mid, "ln2"), weights, { tap }));
       return tap("hook_resid_post", mid.add<tf.Tensor2D>(out));
     });
   }

@@ -38,11 +38,13 @@ type SharedPattern = Exclude<
   | `${string}.mlp.hook_router${string}`
   | `${string}expert${string}`
   | `${string}.hook_rot_${string}`
+  | `${string}.mlp.shared.${string}`
+  | `${string}.hook_latent`
   | "hook_pos_embed"
   | "logits"
 >;
 
-const ABSENT = /\.mlp\.hook_router|expert|\.hook_rot_|^hook_pos_embed$|^logits$/;
+const ABSENT = /\.mlp\.(hook_router|hook_expert|experts|shared)|\.hook_(rot_|latent)|^hook_pos_embed$|^logits$/;
 
 type Numbered<P extends string> = P extends `${infer A}{l}${infer B}` ? `${A}${number}${B}` : P;
 type AfterBlock<P> = P extends `blocks.{l}.${infer Rest}` ? Rest : never;
@@ -111,7 +113,15 @@ export function encoderDecoderTable(
   at: (name: EncoderDecoderHook) => HookSpec & { layer: number | null; sizes: Partial<Record<Axis, number>> };
 } {
   const { dModel, nHeads, dHead, dFf, dVocab } = config;
-  const fixed = { d_model: dModel, n_heads: nHeads, n_kv_heads: nHeads, d_head: dHead, d_ff: dFf, d_vocab: dVocab };
+  const fixed = {
+    d_model: dModel,
+    n_heads: nHeads,
+    n_kv_heads: nHeads,
+    d_head: dHead,
+    d_value: dHead,
+    d_ff: dFf,
+    d_vocab: dVocab,
+  };
   const names = (): EncoderDecoderHook[] => encoderDecoderHookNames(config);
   return {
     names,

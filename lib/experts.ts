@@ -11,6 +11,10 @@ export interface ExpertWeights {
   dFf: number;
   /** All experts in one tensor each; null where the backend has no fast batched product, and none is used. */
   stacked: ExpertStack | null;
+  /** What the gate is cut at, and the up projection before it is raised by 1; absent: they are not. */
+  gluLimit?: number | undefined;
+  /** [n_experts, d_ff] twice and [n_experts, d_model]; absent: none */
+  biases?: { gate: tf.Tensor2D; up: tf.Tensor2D; down: tf.Tensor2D } | undefined;
   /** One expert's three matrices, [d_model, d_ff] twice and [d_ff, d_model]. */
   one(expert: number): { gate: tf.Tensor2D; up: tf.Tensor2D; down: tf.Tensor2D };
   /** Told which experts have tokens, before their products. */
@@ -85,7 +89,7 @@ export function runExperts(x: tf.Tensor2D, plan: Dispatch, weights: ExpertWeight
   weights.expect?.(busyOf(plan));
   return tf.tidy(() =>
     stacked !== null && batchingPays(plan, x.shape[1], weights.dFf)
-      ? expertsBatched(x, plan, stacked, weights.activation, taps)
+      ? expertsBatched(x, plan, stacked, weights, taps)
       : expertsLooped(x, plan, weights, taps),
   );
 }
@@ -110,10 +114,14 @@ export function expertsLooped(x: tf.Tensor2D, plan: Dispatch, weights: ExpertWei
   const sizes = busy.map((e) => counts[e]!);
   const rows = tf.gather(x, tf.tensor1d(tokensOf(order, topK), "int32")); // [rows*top_k, d_model]
   const inputs = tf.split<tf.Tensor2D>(rows, sizes);
-  const gate = tf.concat(busy.map((e, i) => product(inputs[i]!, () => weights.one(e).gate)));
-  const up = tf.concat(busy.map((e, i) => product(inputs[i]!, () => weights.one(e).up)));
-  const hidden = tf.split<tf.Tensor2D>(activate(gate, up, weights.activation, plan, plan.starts, taps), sizes);
-  const outputs = tf.concat(busy.map((e, i) => product(hidden[i]!, () => weights.one(e).down)));
+  const biased = biasing(
+    weights,
+    busy.flatMap((e) => Array<number>(counts[e]!).fill(e)),
+  );
+  const gate = biased(tf.concat(busy.map((e, i) => product(inputs[i]!, () => weights.one(e).gate))), "gate");
+  const up = biased(tf.concat(busy.map((e, i) => product(inputs[i]!, () => weights.one(e).up))), "up");
+  const hidden = tf.split<tf.Tensor2D>(activate(gate, up, weights, plan, plan.starts, taps), sizes);
+  const outputs = biased(tf.concat(busy.map((e, i) => product(hidden[i]!, () => weights.one(e).down))), "down");
   const place = new Int32Array(order.length);
   for (const [row, assignment] of order.entries()) place[assignment] = row;
   return tf.gather(outputs, tf.tensor1d(place, "int32"));
@@ -126,8 +134,8 @@ export function expertsLooped(x: tf.Tensor2D, plan: Dispatch, weights: ExpertWei
 export function expertsBatched(
   x: tf.Tensor2D,
   plan: Dispatch,
-  weights: ExpertStack,
-  activation: Activation,
+  stack: ExpertStack,
+  weights: Pick<ExpertWeights, "activation" | "gluLimit" | "biases">,
   taps: BlockTaps,
 ): tf.Tensor2D {
   const { counts, starts, order, topK } = plan;
@@ -144,18 +152,32 @@ export function expertsBatched(
     }
   }
   const rows = tf.gather(x, tf.tensor1d(token, "int32")).reshape<tf.Tensor3D>([nExperts, largest, dModel]);
-  const gate = product(rows, () => weights.gate).reshape<tf.Tensor2D>([nExperts * largest, -1]);
-  const up = product(rows, () => weights.up).reshape<tf.Tensor2D>([nExperts * largest, -1]);
-  const hidden = activate(gate, up, activation, plan, padded, taps).reshape<tf.Tensor3D>([nExperts, largest, -1]);
-  const outputs = product(hidden, () => weights.down).reshape<tf.Tensor2D>([nExperts * largest, dModel]);
+  const biased = biasing(
+    weights,
+    Array.from({ length: nExperts * largest }, (_, row) => Math.floor(row / largest)),
+  );
+  const gate = biased(product(rows, () => stack.gate).reshape<tf.Tensor2D>([nExperts * largest, -1]), "gate");
+  const up = biased(product(rows, () => stack.up).reshape<tf.Tensor2D>([nExperts * largest, -1]), "up");
+  const hidden = activate(gate, up, weights, plan, padded, taps).reshape<tf.Tensor3D>([nExperts, largest, -1]);
+  const outputs = biased(product(hidden, () => stack.down).reshape<tf.Tensor2D>([nExperts * largest, dModel]), "down");
   return tf.gather(outputs, tf.tensor1d(place, "int32"));
+}
+
+/** Adds to each row the bias of its expert, where experts have biases. */
+function biasing(
+  { biases }: Pick<ExpertWeights, "biases">,
+  expertOfRow: number[],
+): (rows: tf.Tensor2D, of: "gate" | "up" | "down") => tf.Tensor2D {
+  if (biases === undefined) return (rows) => rows;
+  const index = tf.tensor1d(expertOfRow, "int32");
+  return (rows, of) => rows.add(tf.gather(biases[of], index));
 }
 
 /** The neurons of all experts: act(gate) ⊙ up, shown to the hooks inside each. `starts`: each expert's first row. */
 function activate(
   gate: tf.Tensor2D,
   up: tf.Tensor2D,
-  activation: Activation,
+  { activation, gluLimit }: Pick<ExpertWeights, "activation" | "gluLimit">,
   { counts, starts: sorted, order, topK }: Dispatch,
   starts: Int32Array,
   taps: BlockTaps,
@@ -172,7 +194,7 @@ function activate(
   }
   const pre = tapRows("hook_pre", gate, counts, starts, taps);
   const linear = tapRows("hook_pre_linear", up, counts, starts, taps);
-  return tapRows("hook_post", gatedLinear(pre, linear, activation), counts, starts, taps);
+  return tapRows("hook_post", gatedLinear(pre, linear, activation, gluLimit), counts, starts, taps);
 }
 
 /**

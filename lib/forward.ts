@@ -1,29 +1,13 @@
 import * as tf from "@tensorflow/tfjs";
+import { attend, type KvCache, type Positions, positionsOf } from "./attend.ts";
 import type { ModelConfig } from "./config.ts";
 import type { Hooks } from "./hooks.ts";
 import { mlp } from "./mlp.ts";
-import { attention, causalMask, type KeyValues } from "./ops/attention.ts";
 import { layerNorm } from "./ops/layerNorm.ts";
-import { product } from "./ops/product.ts";
 import { rmsNorm } from "./ops/rmsNorm.ts";
-import { type RopeTables, rope, ropeTables } from "./ops/rope.ts";
 import { BlockTaps, Taps } from "./taps.ts";
 import { checkTokens, type Tokens } from "./tokens.ts";
 import type { BlockWeights, NormWeights, Weights } from "./weights.ts";
-
-/** Keys and values of the tokens before this run, one entry a layer. */
-export interface KvCache {
-  length: number;
-  layers: KeyValues[];
-}
-
-/** What depends only on where the tokens of a run stand, made once for all blocks. */
-interface Positions {
-  /** Null: queries and keys are not rotated. */
-  query: RopeTables | null;
-  key: RopeTables | null;
-  mask: tf.Tensor2D | null;
-}
 
 /** One run: how many sequences of how many tokens, what they follow, and who watches. */
 export interface Run {
@@ -62,10 +46,7 @@ function atPositions(x: tf.Tensor2D, learned: tf.Tensor2D | null, { batch, pos, 
  */
 export function blocks(x: tf.Tensor2D, weights: Weights, run: Run, from: number, to: number): tf.Tensor2D {
   const { config, pos, taps } = run;
-  const past = run.kvCache?.length ?? 0;
-  const tables = (heads: number): RopeTables | null =>
-    config.ropeBase === null ? null : ropeTables(past, pos, heads, config.dHead, config.ropeBase);
-  const positions = { query: tables(config.nHeads), key: tables(config.nKvHeads), mask: causalMask(pos, past) };
+  const positions = positionsOf(config, pos, run.kvCache?.length ?? 0);
   let out = x;
   for (let l = from; l < to; l++) out = block(out, weights.blocks[l]!, run, new BlockTaps(taps, l), positions);
   return out;
@@ -151,87 +132,4 @@ function asAdded(out: tf.Tensor2D, postNorm: tf.Tensor1D | null, config: ModelCo
 
 function scaled(x: tf.Tensor2D, factor: number | undefined): tf.Tensor2D {
   return factor === undefined ? x : x.mul(factor);
-}
-
-/** Attention of one block: project, normalise, clamp, split, rotate, attend, project back. [rows, d_model] → [rows, d_model] */
-function attend(
-  x: tf.Tensor2D,
-  weights: BlockWeights,
-  { config, batch, pos, kvCache }: Run,
-  taps: BlockTaps,
-  positions: Positions,
-): tf.Tensor2D {
-  return tf.tidy(() => {
-    const { nHeads, nKvHeads, dHead, clipQkv } = config;
-    const projected = withBias(
-      product(x, () => weights.wQkv),
-      weights.bQkv,
-    );
-    const qkv = projected.reshape<tf.Tensor4D>([batch, pos, nHeads + 2 * nKvHeads, dHead]);
-    const normed = normHeads(qkv, weights.qNorm, weights.kNorm, config);
-    const clipped = clipQkv === null ? normed : normed.clipByValue(-clipQkv, clipQkv);
-    const [q, k, v] = tf.split<tf.Tensor4D>(clipped, [nHeads, nKvHeads, nKvHeads], 2) as [
-      tf.Tensor4D,
-      tf.Tensor4D,
-      tf.Tensor4D,
-    ];
-    const query = taps.tap("attn.hook_q", q);
-    const key = taps.tap("attn.hook_k", k);
-    const value = taps.tap("attn.hook_v", v);
-    const rotQ = positions.query === null ? query : taps.tap("attn.hook_rot_q", rope(query, positions.query));
-    const rotK = positions.key === null ? key : taps.tap("attn.hook_rot_k", rope(key, positions.key));
-    const keyValues = remember(kvCache, taps.layer, {
-      keys: rotK.transpose([0, 2, 1, 3]), // [batch, n_kv_heads, pos, d_head]
-      values: value.transpose([0, 2, 1, 3]),
-    });
-    const scale = config.attentionScale ?? dHead ** -0.5;
-    const scoring = { scale, softcap: config.attentionSoftcap ?? null, mask: positions.mask };
-    const z = attention(rotQ, keyValues, scoring, {
-      scores: (scores) => taps.tap("attn.hook_attn_scores", scores),
-      pattern: (pattern) => taps.tap("attn.hook_pattern", pattern),
-    });
-    const heads = taps.tap("attn.hook_z", z).reshape<tf.Tensor2D>([batch * pos, nHeads * dHead]);
-    return withBias(
-      product(heads, () => weights.wO),
-      weights.bO,
-    );
-  });
-}
-
-function withBias(x: tf.Tensor2D, bias: tf.Tensor1D | null): tf.Tensor2D {
-  return bias === null ? x : x.add<tf.Tensor2D>(bias);
-}
-
-/**
- * Normalises queries and keys over each head, or over all heads together, where the model does so.
- * @param qkv [batch, pos, n_heads + 2·n_kv_heads, d_head]
- * @see Dehghani et al. 2023, arXiv:2302.05442, section 2
- */
-function normHeads(
-  qkv: tf.Tensor4D,
-  qNorm: tf.Tensor1D | null,
-  kNorm: tf.Tensor1D | null,
-  { nHeads, nKvHeads, qkNorm, normEps }: ModelConfig,
-): tf.Tensor4D {
-  if (qNorm === null || kNorm === null) return qkv;
-  const [q, k, v] = tf.split<tf.Tensor4D>(qkv, [nHeads, nKvHeads, nKvHeads], 2);
-  const [batch, pos] = qkv.shape;
-  const normalised = (heads: tf.Tensor4D, gain: tf.Tensor1D): tf.Tensor => {
-    if (qkNorm === "head") return rmsNorm(heads, gain, normEps, null);
-    return rmsNorm(heads.reshape([batch, pos, -1]), gain, normEps, null).reshape(heads.shape);
-  };
-  return tf.concat([normalised(q!, qNorm), normalised(k!, kNorm), v!], 2) as tf.Tensor4D;
-}
-
-/** Appends this run's keys and values to the cache, if there is one, and returns all that may be attended to. */
-function remember(cache: KvCache | undefined, layer: number, own: KeyValues): KeyValues {
-  if (cache === undefined) return own;
-  const before = cache.layers[layer];
-  const all =
-    before === undefined
-      ? own
-      : { keys: tf.concat([before.keys, own.keys], 2), values: tf.concat([before.values, own.values], 2) };
-  cache.layers[layer] = { keys: tf.keep(all.keys), values: tf.keep(all.values) };
-  if (before !== undefined) tf.dispose([before.keys, before.values]);
-  return all;
 }

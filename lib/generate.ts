@@ -1,5 +1,5 @@
 import * as tf from "@tensorflow/tfjs";
-import type { KvCache } from "./forward.ts";
+import type { KvCache } from "./attend.ts";
 import type { Hooks } from "./hooks.ts";
 import type { MoeModel } from "./model.ts";
 import { hashUniform } from "./random.ts";

@@ -10,6 +10,19 @@ const NEEDS = {
     blocks: "blocks with experts",
     reason: "dense blocks have no router and no experts",
   },
+  shared: {
+    isMet: (config: ModelConfig, layer: number): boolean => {
+      const mlp = mlpOf(config, layer);
+      return mlp.kind === "moe" && mlp.dShared !== undefined;
+    },
+    blocks: "blocks with a shared expert",
+    reason: "all of its experts are chosen ones, or it has none",
+  },
+  latent: {
+    isMet: ({ latent }: ModelConfig): boolean => latent !== undefined,
+    blocks: "blocks with latent attention",
+    reason: "keys and values are made of the residual stream",
+  },
   gate: {
     isMet: (config: ModelConfig, layer: number): boolean => {
       const mlp = mlpOf(config, layer);
@@ -51,6 +64,8 @@ const PATTERN: Shape = ["batch", "n_heads", "q_pos", "k_pos"];
 const ALL_EXPERTS: Shape = ["batch", "pos", "n_experts"];
 const CHOSEN: Shape = ["batch", "pos", "top_k"];
 const INSIDE: Shape = ["n_routed", "d_ff"];
+const SHARED: Shape = ["batch", "pos", "d_shared"];
+const VALUE: Shape = ["batch", "pos", "n_kv_heads", "d_value"];
 const NEURONS: Shape = ["batch", "pos", "d_ff"];
 
 const real = (shape: Shape, meaning: string): HookSpec => ({ shape, dtype: "float32", meaning });
@@ -60,6 +75,7 @@ const dense = (meaning: string, needs: "dense" | "gate" = "dense"): HookSpec => 
   ...real(NEURONS, `dense block: ${meaning}`),
   needs,
 });
+const shared = (shape: Shape, meaning: string): HookSpec => ({ ...real(shape, meaning), needs: "shared" });
 const rotated = (shape: Shape, meaning: string): HookSpec => ({ ...real(shape, meaning), needs: "rotation" });
 
 /** Every hook of a model, in the order in which it fires: name pattern, shape, type and meaning. */
@@ -72,23 +88,36 @@ export const HOOKS = {
     "what the first norm divides by: sqrt(variance + eps), or root mean square",
   ),
   "blocks.{l}.ln1.hook_normalized": real(RESIDUAL, "first norm's output, gain included: what attention reads"),
+  "blocks.{l}.attn.hook_latent": {
+    ...real(["batch", "pos", "d_latent"], "normalised vector that keys and values are made of, in latent attention"),
+    needs: "latent",
+  },
   "blocks.{l}.attn.hook_q": real(
     QUERY,
     "queries, bias included, normalised or clamped where the model does so, before RoPE",
   ),
   "blocks.{l}.attn.hook_k": real(KEY, "keys, likewise"),
-  "blocks.{l}.attn.hook_v": real(KEY, "values, clamped where the model clamps"),
+  "blocks.{l}.attn.hook_v": real(VALUE, "values, clamped where the model clamps"),
   "blocks.{l}.attn.hook_rot_q": rotated(QUERY, "queries after RoPE"),
   "blocks.{l}.attn.hook_rot_k": rotated(KEY, "keys after RoPE"),
   "blocks.{l}.attn.hook_attn_scores": real(PATTERN, "scaled scores before the softmax; −Infinity where masked"),
-  "blocks.{l}.attn.hook_pattern": real(PATTERN, "attention probabilities; each row sums to 1"),
-  "blocks.{l}.attn.hook_z": real(QUERY, "pattern times values, per head, before the output projection"),
+  "blocks.{l}.attn.hook_pattern": real(
+    PATTERN,
+    "attention probabilities; each row sums to 1, with attention sinks to less",
+  ),
+  "blocks.{l}.attn.hook_z": real(
+    ["batch", "pos", "n_heads", "d_value"],
+    "pattern times values, per head, before the output projection",
+  ),
   "blocks.{l}.hook_attn_out": real(RESIDUAL, "what attention adds to the residual stream"),
   "blocks.{l}.hook_resid_mid": real(RESIDUAL, "residual stream between attention and MLP"),
   "blocks.{l}.ln2.hook_scale": real(["batch", "pos", 1], "what the second norm divides by"),
   "blocks.{l}.ln2.hook_normalized": real(RESIDUAL, "second norm's output, gain included: what the MLP reads"),
   "blocks.{l}.mlp.hook_router_logits": routed(ALL_EXPERTS, "the router's raw output"),
-  "blocks.{l}.mlp.hook_router_probs": routed(ALL_EXPERTS, "softmax of the router logits over all experts"),
+  "blocks.{l}.mlp.hook_router_probs": routed(
+    ALL_EXPERTS,
+    "softmax of the router logits over all experts; DeepSeek-V3: the sigmoid of each",
+  ),
   "blocks.{l}.mlp.hook_expert_indices": routedWhole(CHOSEN, "chosen experts, best first"),
   "blocks.{l}.mlp.hook_expert_weights": routed(
     CHOSEN,
@@ -105,6 +134,10 @@ export const HOOKS = {
     ["batch", "pos", "top_k", "d_model"],
     "each chosen expert's output before weighting",
   ),
+  "blocks.{l}.mlp.shared.hook_pre": shared(SHARED, "shared expert: gate projection before its activation"),
+  "blocks.{l}.mlp.shared.hook_pre_linear": shared(SHARED, "shared expert: up (linear) projection"),
+  "blocks.{l}.mlp.shared.hook_post": shared(SHARED, "shared expert: activated gate times up, its neurons"),
+  "blocks.{l}.mlp.shared.hook_out": shared(RESIDUAL, "shared expert: what it adds, unweighted, to the routed ones"),
   "blocks.{l}.mlp.hook_pre": dense("gate projection (without a gate: up) before its activation"),
   "blocks.{l}.mlp.hook_pre_linear": dense("up (linear) projection", "gate"),
   "blocks.{l}.mlp.hook_post": dense("activated gate times up (without a gate: activated up): the neurons"),
@@ -186,14 +219,17 @@ export function hookNames(config: ModelConfig): HookName[] {
 
 /** The size of every axis that the configuration fixes, as a block has it: d_ff may differ between blocks. */
 export function axisSizes(config: ModelConfig, layer: number): Partial<Record<Axis, number>> {
-  const { mlp } = config;
+  const { mlp, latent } = config;
   return {
     d_model: config.dModel,
     n_heads: config.nHeads,
     n_kv_heads: config.nKvHeads,
     d_head: config.dHead,
     d_ff: mlpOf(config, layer).dFf,
+    d_value: latent?.dValue ?? config.dHead,
+    ...(latent === undefined ? {} : { d_latent: latent.kvRank }),
     ...(mlp.kind === "moe" ? { n_experts: mlp.nExperts, top_k: mlp.topK } : {}),
+    ...(mlp.kind === "moe" && mlp.dShared !== undefined ? { d_shared: mlp.dShared } : {}),
     n_layers: config.nLayers,
     d_vocab: config.dVocab,
   };

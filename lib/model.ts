@@ -1,10 +1,11 @@
 import * as tf from "@tensorflow/tfjs";
+import type { KvCache } from "./attend.ts";
 import { checkShape } from "./axes.ts";
 import { ActivationCache } from "./cache.ts";
 import { checkConfig, type ModelConfig } from "./config.ts";
 import { type Decoder, decoderOf, plainDecoder } from "./decoder.ts";
 import { ConfigError } from "./errors.ts";
-import { blocks, type KvCache, nextLogits, residual, unembed } from "./forward.ts";
+import { blocks, nextLogits, residual, unembed } from "./forward.ts";
 import { type HookName, type Hooks, hookNames, matchHooks } from "./hooks.ts";
 import { checkParams, paramShapes } from "./params.ts";
 import { type Kept, Taps } from "./taps.ts";

@@ -1,4 +1,4 @@
-import { type MlpConfig, type ModelConfig, mlpOf } from "./config.ts";
+import { type LatentConfig, type MlpConfig, type ModelConfig, mlpOf } from "./config.ts";
 import { CheckpointError, listed } from "./errors.ts";
 
 /**
@@ -6,7 +6,7 @@ import { CheckpointError, listed } from "./errors.ts";
  * the hooks' paths. A family's table says where each comes from in a checkpoint.
  */
 export function paramShapes(config: ModelConfig): Map<string, number[]> {
-  const { dModel, nHeads, nKvHeads, dHead, dVocab, qkNorm } = config;
+  const { dModel, dVocab } = config;
   const after = (name: string): [string, number[]][] => (config.postNorms === true ? [[name, [dModel]]] : []);
   const shapes = new Map<string, number[]>([["embed.W_E", [dVocab, dModel]]]);
   if (config.learnedPositions === true) shapes.set("embed.W_pos", [config.nCtx, dModel]);
@@ -14,16 +14,7 @@ export function paramShapes(config: ModelConfig): Map<string, number[]> {
     const block: [string, number[]][] = [
       ["ln1.w", [dModel]],
       ...bias("ln1.b", config.normBias, dModel),
-      ...(qkNorm === undefined
-        ? []
-        : ([
-            ["attn.q_norm.w", [qkNorm === "head" ? dHead : nHeads * dHead]],
-            ["attn.k_norm.w", [qkNorm === "head" ? dHead : nKvHeads * dHead]],
-          ] as [string, number[]][])),
-      ["attn.W_QKV", [dModel, (nHeads + 2 * nKvHeads) * dHead]],
-      ...bias("attn.b_QKV", config.attentionBias, (nHeads + 2 * nKvHeads) * dHead),
-      ["attn.W_O", [nHeads * dHead, dModel]],
-      ...bias("attn.b_O", config.attentionBias, dModel),
+      ...attentionShapes(config),
       ...after("ln1_post.w"),
       ["ln2.w", [dModel]],
       ...bias("ln2.b", config.normBias, dModel),
@@ -35,6 +26,46 @@ export function paramShapes(config: ModelConfig): Map<string, number[]> {
   shapes.set("ln_final.w", [dModel]);
   if (config.normBias === true) shapes.set("ln_final.b", [dModel]);
   return config.tiedEmbeddings === true ? shapes : shapes.set("unembed.W_U", [dModel, dVocab]);
+}
+
+function attentionShapes(config: ModelConfig): [string, number[]][] {
+  const { dModel, nHeads, nKvHeads, dHead, qkNorm, latent, attentionBias } = config;
+  const sinks: [string, number[]][] = config.attentionSinks === true ? [["attn.sinks", [nHeads]]] : [];
+  if (latent !== undefined) return [...latentShapes(config, latent), ...sinks];
+  const norms: [string, number[]][] = [
+    ["attn.q_norm.w", [qkNorm === "head" ? dHead : nHeads * dHead]],
+    ["attn.k_norm.w", [qkNorm === "head" ? dHead : nKvHeads * dHead]],
+  ];
+  return [
+    ...(qkNorm === undefined ? [] : norms),
+    ["attn.W_QKV", [dModel, (nHeads + 2 * nKvHeads) * dHead]],
+    ...bias("attn.b_QKV", attentionBias, (nHeads + 2 * nKvHeads) * dHead),
+    ["attn.W_O", [nHeads * dHead, dModel]],
+    ...bias("attn.b_O", attentionBias, dModel),
+    ...sinks,
+  ];
+}
+
+/** Down to the narrow vectors, their norms, and up from them; of keys, the rotated dimensions come straight from x. */
+function latentShapes(
+  { dModel, nHeads, dHead }: ModelConfig,
+  { qRank, kvRank, dRope, dValue }: LatentConfig,
+): [string, number[]][] {
+  const queries: [string, number[]][] =
+    qRank === null
+      ? [["attn.W_Q", [dModel, nHeads * dHead]]]
+      : [
+          ["attn.W_Q_down", [dModel, qRank]],
+          ["attn.q_latent_norm.w", [qRank]],
+          ["attn.W_Q_up", [qRank, nHeads * dHead]],
+        ];
+  return [
+    ...queries,
+    ["attn.W_KV_down", [dModel, kvRank + dRope]],
+    ["attn.kv_latent_norm.w", [kvRank]],
+    ["attn.W_KV_up", [kvRank, nHeads * (dHead - dRope + dValue)]],
+    ["attn.W_O", [nHeads * dValue, dModel]],
+  ];
 }
 
 /** A bias, where the model has it. */
@@ -54,11 +85,23 @@ function mlpShapes(mlp: MlpConfig, dModel: number): [string, number[]][] {
       ...bias("mlp.b_down", mlp.bias, dModel),
     ];
   }
+  const { nExperts, dShared } = mlp;
+  const shared =
+    dShared === undefined ? [] : mlpShapes({ kind: "dense", activation: mlp.activation, dFf: dShared }, dModel);
+  const biases: [string, number[]][] = [
+    ["mlp.b_gate", [nExperts, dFf]],
+    ["mlp.b_up", [nExperts, dFf]],
+    ["mlp.b_down", [nExperts, dModel]],
+  ];
   return [
-    ["mlp.W_router", [dModel, mlp.nExperts]],
-    ["mlp.W_gate", [mlp.nExperts, dModel, dFf]],
-    ["mlp.W_up", [mlp.nExperts, dModel, dFf]],
-    ["mlp.W_down", [mlp.nExperts, dFf, dModel]],
+    ["mlp.W_router", [dModel, nExperts]],
+    ...bias("mlp.b_router", mlp.bias, nExperts),
+    ...bias("mlp.b_choice", mlp.gating.kind === "sigmoid", nExperts),
+    ["mlp.W_gate", [nExperts, dModel, dFf]],
+    ["mlp.W_up", [nExperts, dModel, dFf]],
+    ["mlp.W_down", [nExperts, dFf, dModel]],
+    ...(mlp.bias === true ? biases : []),
+    ...shared.map(([name, shape]): [string, number[]] => [name.replace("mlp.", "mlp.shared."), shape]),
   ];
 }
 
@@ -69,12 +112,14 @@ export function parameterCounts(config: ModelConfig): { total: number; active: n
   let active = 0;
   for (const [name, shape] of paramShapes(config)) {
     const size = shape.reduce((a, b) => a * b, 1);
-    const isOfExperts = /\.mlp\.W_(gate|up|down)$/.test(name) && shape.length === 3;
+    const isOfExperts = /\.mlp\.(W|b)_(gate|up|down)$/.test(name) && mlpOf(config, layerOf(name)).kind === "moe";
     total += size;
     active += isOfExperts && mlp.kind === "moe" ? (size / mlp.nExperts) * mlp.topK : size;
   }
   return { total, active };
 }
+
+const layerOf = (param: string): number => Number(param.split(".")[1]);
 
 /**
  * Checks that a model's parameters are all there.

@@ -1,5 +1,5 @@
 import * as tf from "@tensorflow/tfjs";
-import type { Gating } from "./config.ts";
+import type { Gating, SigmoidGating } from "./config.ts";
 
 /** What watches the router on its way; a replaced value is the one that is used from there on. */
 export interface RouterTaps {
@@ -11,9 +11,9 @@ export interface RouterTaps {
 
 /** The router's decision. */
 export interface Routing {
-  /** Router probabilities over all experts, [rows, n_experts]. */
+  /** Router probabilities over all experts, or sigmoids of the logits, [rows, n_experts]. */
   probs: tf.Tensor2D;
-  /** Chosen experts, best first; equal probabilities: lower expert first. [rows, top_k] */
+  /** Chosen experts, best first; equally good: lower expert first. [rows, top_k] */
   indices: Int32Array;
   /** Weights as applied, [rows, top_k]. */
   weights: tf.Tensor2D;
@@ -24,13 +24,21 @@ export interface Routing {
  * The choice is read out here, the one place where the forward pass reads values: which rows go where decides the shapes
  * of all that follows. For the gradient it is a constant; the router learns through the weights.
  * @param rawLogits [rows, n_experts]
+ * @param choiceBias added to the sigmoids for the choice alone, [n_experts]; null: none
  * @throws RangeError for an expert that does not exist (only a hook can bring one in)
  * @see Shazeer et al. 2017, arXiv:1701.06538, eq. 3–5, for top-k gating
  */
-export function route(rawLogits: tf.Tensor2D, topK: number, gating: Gating, taps: RouterTaps): Routing {
+export function route(
+  rawLogits: tf.Tensor2D,
+  topK: number,
+  gating: Gating,
+  taps: RouterTaps,
+  choiceBias: tf.Tensor1D | null = null,
+): Routing {
   const logits = taps.logits(rawLogits);
-  const probs = taps.probs(tf.softmax(logits));
-  const indices = taps.indices(tf.topk(probs, topK).indices).dataSync<"int32">();
+  const probs = taps.probs(gating.kind === "sigmoid" ? logits.sigmoid() : tf.softmax(logits));
+  const merit = gating.kind === "sigmoid" ? ofBestGroups(probs, choiceBias, gating) : probs;
+  const indices = taps.indices(tf.topk(merit, topK).indices).dataSync<"int32">();
   const nExperts = probs.shape[1];
   for (const e of indices)
     if (e < 0 || e >= nExperts) throw new RangeError(`route: an expert must be from 0 to ${nExperts - 1}, got ${e}`);
@@ -41,11 +49,37 @@ function expertWeights(logits: tf.Tensor2D, probs: tf.Tensor2D, indices: Int32Ar
   switch (gating.kind) {
     case "topKThenSoftmax":
       return tf.softmax(pick(logits, indices));
+    case "sigmoid": {
+      const chosen = pick(probs, indices);
+      const shares = gating.normalize ? chosen.div<tf.Tensor2D>(chosen.sum(-1, true).add(1e-20)) : chosen;
+      return shares.mul(gating.scale);
+    }
     case "softmaxThenTopK": {
       const chosen = pick(probs, indices);
       return gating.normalize === null ? chosen : chosen.div(pNorm(chosen, gating.normalize));
     }
   }
+}
+
+/** What experts are chosen by: sigmoid and bias, and −Infinity outside the best groups. [rows, n_experts] */
+function ofBestGroups(
+  probs: tf.Tensor2D,
+  choiceBias: tf.Tensor1D | null,
+  { nGroups, topGroups }: SigmoidGating,
+): tf.Tensor2D {
+  return tf.tidy(() => {
+    const merit = choiceBias === null ? probs : probs.add<tf.Tensor2D>(choiceBias);
+    if (topGroups === nGroups) return merit;
+    const [rows, nExperts] = merit.shape;
+    const groups = merit.reshape([rows, nGroups, nExperts / nGroups]);
+    const best = tf.topk(tf.topk(groups, 2).values.sum(-1), topGroups).indices; // [rows, topGroups]
+    const stays = tf
+      .oneHot(best as tf.Tensor2D, nGroups)
+      .max(1)
+      .cast("bool"); // [rows, nGroups]
+    const masked = tf.where(stays.expandDims(-1).tile([1, 1, nExperts / nGroups]), groups, -Infinity);
+    return masked.reshape([rows, nExperts]);
+  });
 }
 
 /** ‖row‖_p of each row of positive numbers, [rows, 1]. */

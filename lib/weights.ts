@@ -1,6 +1,6 @@
 import * as tf from "@tensorflow/tfjs";
-import { type ModelConfig, mlpOf } from "./config.ts";
-import type { Projection } from "./dense.ts";
+import { type ModelConfig, type MoeConfig, mlpOf } from "./config.ts";
+import type { DenseWeights, Projection } from "./dense.ts";
 import type { MlpWeights } from "./mlp.ts";
 
 /** Gain and, where the norm has one, bias, [d_model]. */
@@ -9,15 +9,38 @@ export interface NormWeights {
   b: tf.Tensor1D | null;
 }
 
+/** One projection to queries, keys and values. */
+export interface QkvWeights {
+  kind: "plain";
+  /** [d_model, (n_heads + 2·n_kv_heads)·d_head]: queries, keys, values, each head-major */
+  w: tf.Tensor2D;
+  /** [(n_heads + 2·n_kv_heads)·d_head]; null: none */
+  b: tf.Tensor1D | null;
+  qNorm: tf.Tensor1D | null;
+  kNorm: tf.Tensor1D | null;
+}
+
+/** Queries, keys and values by way of narrow vectors. */
+export interface LatentWeights {
+  kind: "latent";
+  /** Null: queries are made of what attention reads. */
+  qDown: { w: tf.Tensor2D; norm: tf.Tensor1D } | null;
+  /** [d_model or the queries' narrow width, n_heads·d_head] */
+  qUp: tf.Tensor2D;
+  /** [d_model, d_latent + rotated dimensions] */
+  kvDown: tf.Tensor2D;
+  kvNorm: tf.Tensor1D;
+  /** [d_latent, n_heads·(unrotated dimensions + d_value)] */
+  kvUp: tf.Tensor2D;
+}
+
 /** The weights of one block. */
 export interface BlockWeights {
   ln1: NormWeights;
-  qNorm: tf.Tensor1D | null;
-  kNorm: tf.Tensor1D | null;
-  /** [d_model, (n_heads + 2·n_kv_heads)·d_head]: queries, keys, values, each head-major */
-  wQkv: tf.Tensor2D;
-  /** [(n_heads + 2·n_kv_heads)·d_head]; null: none */
-  bQkv: tf.Tensor1D | null;
+  /** What queries, keys and values are made with. */
+  qkv: QkvWeights | LatentWeights;
+  /** A score of each head beside its keys', [n_heads]; null: none */
+  sinks: tf.Tensor1D | null;
   /** [n_heads·d_head, d_model] */
   wO: tf.Tensor2D;
   /** [d_model]; null: none */
@@ -70,12 +93,8 @@ export function assembleWeights(
     const optional = (part: string): tf.Tensor1D | null => maybe(`blocks.${l}.${part}`);
     return {
       ln1: norm(`blocks.${l}.ln1`),
-      qNorm: optional("attn.q_norm.w"),
-      kNorm: optional("attn.k_norm.w"),
-      get wQkv() {
-        return param<tf.Tensor2D>(`blocks.${l}.attn.W_QKV`);
-      },
-      bQkv: optional("attn.b_QKV"),
+      qkv: config.latent === undefined ? plainQkv(`blocks.${l}.attn`) : latentQkv(`blocks.${l}.attn`),
+      sinks: optional("attn.sinks"),
       get wO() {
         return param<tf.Tensor2D>(`blocks.${l}.attn.W_O`);
       },
@@ -84,6 +103,38 @@ export function assembleWeights(
       ln2Post: optional("ln2_post.w"),
       ln2: norm(`blocks.${l}.ln2`),
       mlp: mlpWeights(l),
+    };
+  };
+  const plainQkv = (at: string): QkvWeights => ({
+    kind: "plain",
+    get w() {
+      return param<tf.Tensor2D>(`${at}.W_QKV`);
+    },
+    b: maybe(`${at}.b_QKV`),
+    qNorm: maybe(`${at}.q_norm.w`),
+    kNorm: maybe(`${at}.k_norm.w`),
+  });
+  const latentQkv = (at: string): LatentWeights => {
+    const direct = config.latent?.qRank === null;
+    const qDown = {
+      get w() {
+        return param<tf.Tensor2D>(`${at}.W_Q_down`);
+      },
+      norm: param<tf.Tensor1D>(`${at}.q_latent_norm.w`),
+    };
+    return {
+      kind: "latent",
+      qDown: direct ? null : qDown,
+      get qUp() {
+        return param<tf.Tensor2D>(direct ? `${at}.W_Q` : `${at}.W_Q_up`);
+      },
+      get kvDown() {
+        return param<tf.Tensor2D>(`${at}.W_KV_down`);
+      },
+      kvNorm: param(`${at}.kv_latent_norm.w`),
+      get kvUp() {
+        return param<tf.Tensor2D>(`${at}.W_KV_up`);
+      },
     };
   };
   const mlpWeights = (l: number): MlpWeights => {
@@ -105,13 +156,19 @@ export function assembleWeights(
         return get(down);
       },
     });
+    const projection = (name: string): Projection => ({
+      get w() {
+        return param<tf.Tensor2D>(name);
+      },
+      b: maybe(name.replace(".W_", ".b_")),
+    });
+    const bias = (name: string): tf.Tensor2D => param(name.replace(".W_", ".b_"));
+    const sharedWeights = ({ dShared }: MoeConfig, at: string): DenseWeights | null => {
+      if (dShared === undefined) return null;
+      const [gated, linear, back] = ["W_gate", "W_up", "W_down"].map((part) => projection(`${at}.${part}`));
+      return { kind: "dense", activation, gate: gated!, up: linear!, down: back! };
+    };
     if (mlp.kind === "dense") {
-      const projection = (name: string): Projection => ({
-        get w() {
-          return param<tf.Tensor2D>(name);
-        },
-        b: maybe(name.replace(".W_", ".b_")),
-      });
       const gated = mlp.ungated === true ? null : projection(gate);
       return { kind: "dense", activation, gate: gated, up: projection(up), down: projection(down) };
     }
@@ -119,9 +176,14 @@ export function assembleWeights(
       kind: "moe",
       config: mlp,
       router: param(`blocks.${l}.mlp.W_router`),
+      routerBias: maybe(`blocks.${l}.mlp.b_router`),
+      choiceBias: maybe(`blocks.${l}.mlp.b_choice`),
+      shared: sharedWeights(mlp, `blocks.${l}.mlp.shared`),
       experts: {
         activation,
         dFf,
+        gluLimit: mlp.gluLimit,
+        biases: mlp.bias === true ? { gate: bias(gate), up: bias(up), down: bias(down) } : undefined,
         stacked: params.has(gate) ? three<tf.Tensor3D>(param) : null,
         one: (e) => three((name) => expert(name, e)),
         expect: (busy) => streaming?.expectExperts(l, busy),

@@ -57,6 +57,25 @@ export const TINY_GPT2: ModelConfig = {
   mlp: { kind: "dense", dFf: 9, activation: "geluTanh", ungated: true, bias: true },
 };
 
+/** The tiny model with latent attention, experts chosen by sigmoids within groups, and a shared one. */
+export const TINY_LATENT: ModelConfig = {
+  ...TINY,
+  family: "deepseek_v3",
+  nKvHeads: 4,
+  clipQkv: null,
+  latent: { qRank: 6, kvRank: 5, dRope: 2, dValue: 3, interleaved: true },
+  mlp: {
+    kind: "moe",
+    nExperts: 6,
+    topK: 2,
+    dFf: 6,
+    activation: "silu",
+    gating: { kind: "sigmoid", nGroups: 3, topGroups: 2, normalize: true, scale: 2.5 },
+    loadBalanceWeight: 0,
+    dShared: 7,
+  },
+};
+
 /** A small seeded generator of uniform numbers in [0, 1) (mulberry32). */
 export function seeded(seed: number): () => number {
   let state = seed >>> 0;

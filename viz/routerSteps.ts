@@ -19,8 +19,8 @@ export interface TokenRouting {
   position: number;
   piece: TokenPiece;
   topK: number;
-  /** The configuration's rule from probabilities to weights. */
-  gating: GatingRule;
+  /** The configuration's rule from probabilities to weights; that of a router of sigmoids is not drawn. */
+  gating: GatingRule | { kind: "sigmoid" };
   /** `hook_router_logits` of the token: [n_experts]. */
   logits: ArrayLike<number>;
   /** `hook_expert_indices` and `hook_expert_weights` of the token, to compare with; left out where absent: [top_k]. */
@@ -69,6 +69,7 @@ const BODY = TOP + 52;
  */
 export function routerSteps(routing: TokenRouting, options: RouterStepsOptions = {}): Figure<RouterStepsData> {
   const { data, gram } = gather(routing);
+  const gating = ruleOf(routing);
   const { layer, position, nExperts, topK, logits, difference } = data;
   const nRows = maybeWhole("routerSteps", "rows", options.rows, Math.min(topK, nExperts), 64, 24);
   const rows = shownRows(logits, nRows);
@@ -91,13 +92,13 @@ export function routerSteps(routing: TokenRouting, options: RouterStepsOptions =
   return new Figure(data, {
     title,
     summary: description,
-    caption: COLUMNS.map((name, i) => `${i + 1}. ${stepText(name, data, routing.gating, data.chosen[0]!)}`).join(" "),
+    caption: COLUMNS.map((name, i) => `${i + 1}. ${stepText(name, data, gating, data.chosen[0]!)}`).join(" "),
     svg: frame({
       title,
       subtitle,
       description,
       height: BODY + rows.length * ROW + (others > 0 ? 54 : 40),
-      body: draw(data, rows, routing.gating),
+      body: draw(data, rows, gating),
     }),
     table: tableOf(["expert", "logit", "probability", "rank", "weight", "part of the sum"], nExperts, (i) => {
       const expert = shownRows(logits, nExperts)[i]!;
@@ -120,7 +121,7 @@ export function routerSteps(routing: TokenRouting, options: RouterStepsOptions =
       experts: rows,
       logits,
       topK,
-      gating: routing.gating,
+      gating,
       computed: gram === null ? [] : data.chosen,
       gram: gram === null ? [] : gram.map((g) => Number(g.toPrecision(6))),
       colors: hasExpertColors(nExperts) ? EXPERT_COLORS.slice(0, nExperts) : null,
@@ -128,9 +129,16 @@ export function routerSteps(routing: TokenRouting, options: RouterStepsOptions =
   });
 }
 
+/** @throws RangeError for a router of sigmoids, whose probabilities are no shares */
+function ruleOf({ gating }: TokenRouting): GatingRule {
+  if (gating.kind !== "sigmoid") return gating;
+  throw new RangeError("routerSteps: gating must be a rule on the softmax of the logits, got sigmoid");
+}
+
 function gather(routing: TokenRouting): { data: RouterStepsData; gram: number[] | null } {
   const where = "routerSteps";
-  const { layer, position, gating, outputs } = routing;
+  const { layer, position, outputs } = routing;
+  const gating = ruleOf(routing);
   const logits = finiteOf("logits", routing.logits);
   const nExperts = logits.length;
   const topK = maybeWhole(where, "topK", routing.topK, 1, nExperts, 1);

@@ -15,6 +15,12 @@ import { checkScaling, readFp8, readMxfp4 } from "./scaled.ts";
 import { StreamedWeights } from "./stream.ts";
 import type { TensorData } from "./write.ts";
 
+/** Whose tensors a checkpoint must hold, and which others it may. */
+interface Expected {
+  name: string;
+  ignores: (tensor: string) => boolean;
+}
+
 /**
  * Builds a model from an open checkpoint: each parameter is read, turned to input-axis-first, and uploaded before the
  * next one is touched. Chooses the backend, if nobody has (see `useBackend`), once the headers are known to fit.
@@ -25,8 +31,8 @@ export async function loadModelFrom(
   stated: ModelConfig,
   onProgress: LoadProgress = () => {},
 ): Promise<MoeModel> {
-  const { config, family, recipes } = recipesOf(checkpoint, stated);
-  const params = await readParams(checkpoint, family, recipes, onProgress);
+  const { config, expected, recipes } = recipesOf(checkpoint, stated);
+  const params = await readParams(checkpoint, expected, recipes, onProgress);
   try {
     return new MoeModel(config, params);
   } catch (error) {
@@ -48,7 +54,8 @@ export async function loadEncoderDecoderFrom(
   const [head] = mt5.recipe("unembed.W_U", stated).parts;
   const config = checkpoint.tensors.has(head!.tensor) ? { ...stated, tiedEmbeddings: false } : stated;
   const recipes = new Map([...encoderDecoderShapes(config).keys()].map((name) => [name, mt5.recipe(name, config)]));
-  const params = await readParams(checkpoint, mt5, recipes, onProgress);
+  const ignores = (tensor: string): boolean => mt5.ignored.test(tensor);
+  const params = await readParams(checkpoint, { name: mt5.name, ignores }, recipes, onProgress);
   try {
     return new EncoderDecoderModel(config, params);
   } catch (error) {
@@ -69,8 +76,8 @@ export async function streamModelFrom(
   budget: number,
   onProgress: LoadProgress = () => {},
 ): Promise<MoeModel> {
-  const { config, family, recipes } = recipesOf(checkpoint, stated);
-  checkTensors(checkpoint, family, recipes);
+  const { config, expected, recipes } = recipesOf(checkpoint, stated);
+  checkTensors(checkpoint, expected, recipes);
   await useBackend();
   return new MoeModel(config, new StreamedWeights(checkpoint, config, recipes, { budget, onProgress }));
 }
@@ -79,12 +86,14 @@ export async function streamModelFrom(
 function recipesOf(
   checkpoint: Checkpoint,
   stated: ModelConfig,
-): { config: ModelConfig; family: Family; recipes: Map<string, WeightRecipe> } {
+): { config: ModelConfig; expected: Expected; recipes: Map<string, WeightRecipe> } {
   const family = familyOf(stated.family);
   const held: Held = (tensor) => checkpoint.tensors.get(tensor)?.shape;
   const config = asHeld(stated, family, held);
   const recipes = new Map([...paramShapes(config).keys()].map((name) => [name, family.recipe(name, config, held)]));
-  return { config, family, recipes };
+  const ignores = (tensor: string): boolean =>
+    family.ignored?.test(tensor) === true || (family.ignoredLayers === true && isPastLast(tensor, config));
+  return { config, expected: { name: family.name, ignores }, recipes };
 }
 
 /**
@@ -95,7 +104,7 @@ function recipesOf(
  */
 async function readParams(
   checkpoint: Checkpoint,
-  family: { name: string; ignored?: RegExp },
+  family: Expected,
   recipes: ReadonlyMap<string, WeightRecipe>,
   onProgress: LoadProgress,
 ): Promise<Map<string, tf.Tensor>> {
@@ -114,6 +123,11 @@ async function readParams(
   }
 }
 
+function isPastLast(tensor: string, { nLayers }: ModelConfig): boolean {
+  const layer = /^model\.layers\.(\d+)\./.exec(tensor)?.[1];
+  return layer !== undefined && Number(layer) >= nLayers;
+}
+
 /** An unembedding that lies in the file is read, and so not tied, whatever the configuration says. */
 function asHeld(config: ModelConfig, family: Family, held: Held): ModelConfig {
   if (config.tiedEmbeddings !== true) return config;
@@ -124,7 +138,7 @@ function asHeld(config: ModelConfig, family: Family, held: Held): ModelConfig {
 /** Compares what the file holds with what the family expects, before any weight is read. */
 function checkTensors(
   checkpoint: Checkpoint,
-  { name, ignored }: { name: string; ignored?: RegExp },
+  { name, ignores }: Expected,
   recipes: ReadonlyMap<string, WeightRecipe>,
 ): void {
   const expected = new Set<string>();
@@ -140,9 +154,7 @@ function checkTensors(
     checkScaling(checkpoint, tensor, scaling);
     expected.add(scaling.scales);
   }
-  const extra = [...checkpoint.tensors.keys()].filter(
-    (tensor) => !expected.has(tensor) && ignored?.test(tensor) !== true,
-  );
+  const extra = [...checkpoint.tensors.keys()].filter((tensor) => !expected.has(tensor) && !ignores(tensor));
   if (extra.length > 0)
     throw new CheckpointError(
       `${checkpoint.name}: tensors must all belong to a ${name} of this configuration, got also ${listed(extra, 4)}`,
@@ -210,10 +222,13 @@ export function checkpointTensors(
   for (const name of paramShapes(config).keys()) {
     const { join, parts } = family.recipe(name, config);
     const pieces = takenApart(params.get(name)!, join, parts);
-    for (const [i, { tensor, shape, rows }] of parts.entries()) {
+    for (const [i, { tensor, shape, rows, every }] of parts.entries()) {
       const size = shape.reduce((a, b) => a * b, 1);
       if (!tensors.has(tensor)) tensors.set(tensor, { name: tensor, shape, dtype, data: new Float32Array(size) });
-      tensors.get(tensor)!.data.set(pieces[i]!, (rows?.[0] ?? 0) * shape.at(-1)!);
+      const { data } = tensors.get(tensor)!;
+      const start = (rows?.[0] ?? 0) * shape.at(-1)!;
+      if (every === undefined) data.set(pieces[i]!, start);
+      else for (const [at, value] of pieces[i]!.entries()) data[start + at * every.of + every.first] = value;
     }
   }
   const fillers = (family.fillers?.(config) ?? []).map(({ tensor, shape }): TensorData => {

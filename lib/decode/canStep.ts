@@ -55,7 +55,8 @@ export function canStep(config: ModelConfig): boolean {
 
 /** A dense MLP has some of the fields that experts have. */
 function isUnderstood(mlp: MlpConfig): boolean {
-  return Object.keys(mlp).every((field) => MLP_FIELDS.includes(field as keyof MoeConfig));
+  const known = Object.keys(mlp).every((field) => MLP_FIELDS.includes(field as keyof MoeConfig));
+  return known && (mlp.kind === "dense" || mlp.gating.kind !== "sigmoid");
 }
 
 /** Bytes of the copied weights, at most: a row of a matrix fills whole turns of a product's loop. */

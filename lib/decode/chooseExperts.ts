@@ -14,6 +14,8 @@ export function chooseExperts(
   softmax(probs);
   const experts = largest(probs, topK);
   switch (gating.kind) {
+    case "sigmoid":
+      throw new RangeError("chooseExperts: gating must be one that canStep lets through, got sigmoid");
     case "topKThenSoftmax": {
       const weights = Float32Array.from(experts, (e) => logits[e]!);
       softmax(weights);

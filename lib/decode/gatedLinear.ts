@@ -14,6 +14,7 @@ export function gatedLinear(gateUp: Float32Array, activation: Activation, out: F
 const ACTIVATIONS: Record<Activation, (x: number) => number> = {
   silu: (x) => x / (1 + Math.exp(-x)),
   gelu: (x) => (x / 2) * (1 + erf(x * Math.SQRT1_2)),
+  geluSigmoid: (x) => x / (1 + Math.exp(-1.702 * x)),
   geluTanh: (x) => (x / 2) * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3))),
 };
 

@@ -37,6 +37,8 @@ export interface Family {
   modelTypes: readonly string[];
   /** Tensors that checkpoints may hold and that are no weights, such as tables that can be computed. */
   ignored?: RegExp;
+  /** So are those of layers past the last one. */
+  ignoredLayers?: boolean;
   /**
    * What a configuration says of training alone is not read, for all families alike: dropout, and noise on what a router
    * reads. Our own training has neither.

@@ -51,6 +51,22 @@ export class Fields {
     return names.find((name) => Object.hasOwn(this.#json, name)) ?? names[0];
   }
 
+  /** A text; absent or null: null. */
+  textOrNull(name: string): string | null {
+    const value = this.#json[name] ?? null;
+    if (value !== null && typeof value !== "string") throw this.error(name, "a text");
+    return value;
+  }
+
+  /** A list of words, each one of those known; absent or null: null. */
+  words(name: string, known: readonly string[]): readonly string[] | null {
+    const value = this.#json[name] ?? null;
+    if (value === null) return null;
+    if (!Array.isArray(value) || !value.every((word) => known.includes(word as string)))
+      throw this.error(name, `a list of ${listed(known.map(shown))}`);
+    return value as string[];
+  }
+
   /** An object of further fields; absent: an empty one. */
   object(name: string): Fields {
     const value = this.#json[name] ?? {};

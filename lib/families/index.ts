@@ -2,9 +2,11 @@ import { checkConfig, type ModelConfig } from "../config.ts";
 import { checkEncoderDecoderConfig, type EncoderDecoderConfig } from "../encoderDecoderConfig.ts";
 import { ConfigError, listed, shown } from "../errors.ts";
 import { dbrx } from "./dbrx.ts";
+import { deepseek3 } from "./deepseek3.ts";
 import type { Family } from "./family.ts";
 import { gemma } from "./gemma.ts";
 import { gpt2 } from "./gpt2.ts";
+import { gptoss } from "./gptoss.ts";
 import { granitemoe } from "./granitemoe.ts";
 import { grok1 } from "./grok1.ts";
 import { llama } from "./llama.ts";
@@ -14,7 +16,19 @@ import { olmoe } from "./olmoe.ts";
 import { qwen3moe } from "./qwen3moe.ts";
 
 /** Every model family that can be opened. */
-export const FAMILIES: readonly Family[] = [dbrx, mixtral, grok1, olmoe, qwen3moe, granitemoe, llama, gemma, gpt2];
+export const FAMILIES: readonly Family[] = [
+  dbrx,
+  mixtral,
+  grok1,
+  olmoe,
+  qwen3moe,
+  granitemoe,
+  llama,
+  gemma,
+  gpt2,
+  gptoss,
+  deepseek3,
+];
 
 /**
  * The family that a configuration belongs to.

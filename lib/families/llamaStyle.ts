@@ -56,13 +56,25 @@ const ACTIVATIONS: Readonly<Record<string, Activation>> = {
   gelu_new: "geluTanh",
 };
 
+/** What only some families' forward pass and recipes know; the others refuse it. */
+export interface Accepted {
+  /** RoPE stretched by YaRN. */
+  yarn?: boolean;
+  /** A form of quantised weights, which the family then checks. */
+  quantized?: boolean;
+}
+
 /**
  * What a config.json says in Llama's words. Sizes must be there; what only some versions write has, where it is absent,
- * the value that transformers gives it. Scaled RoPE and quantised weights are refused.
+ * the value that transformers gives it. RoPE that is scaled and quantised weights are refused, if not accepted.
  * @param defaultBase RoPE's base where the file does not say it; left out: the file must
  */
-export function llamaConfig(top: Fields, defaultBase?: number): Omit<ModelConfig, "family" | "clipQkv" | "mlp"> {
-  top.only("quantization_config", [null]);
+export function llamaConfig(
+  top: Fields,
+  defaultBase?: number,
+  { yarn = false, quantized = false }: Accepted = {},
+): Omit<ModelConfig, "family" | "clipQkv" | "mlp"> {
+  if (!quantized) top.only("quantization_config", [null]);
   const [dModel, nHeads] = [top.number("hidden_size"), top.number("num_attention_heads")];
   return {
     nLayers: top.number("num_hidden_layers"),
@@ -74,7 +86,7 @@ export function llamaConfig(top: Fields, defaultBase?: number): Omit<ModelConfig
     nCtx: top.number("max_position_embeddings"),
     norm: "rmsNorm",
     normEps: top.number("rms_norm_eps"),
-    ropeBase: ropeBase(top, defaultBase),
+    ropeBase: ropeBase(top, defaultBase, yarn ? ["default", "yarn"] : ["default"]),
     tiedEmbeddings: top.flag("tie_word_embeddings", false),
   };
 }
@@ -121,9 +133,9 @@ function headSize(top: Fields, dModel: number, nHeads: number): number {
 }
 
 /** RoPE's base stands at the top in files of transformers 4, in `rope_parameters` in those of 5. */
-function ropeBase(top: Fields, fallback: number | undefined): number {
+function ropeBase(top: Fields, fallback: number | undefined, types: readonly string[]): number {
   const parts = [top.object("rope_parameters"), top.object("rope_scaling")];
-  for (const part of parts) for (const type of ["rope_type", "type"]) part.only(type, ["default"]);
+  for (const part of parts) for (const type of ["rope_type", "type"]) part.only(type, types);
   for (const part of [top, ...parts]) part.only("partial_rotary_factor", [1]);
   const bases = [top, ...parts].map((part) => part.numberOrNull("rope_theta", null)).filter((base) => base !== null);
   if (new Set(bases).size > 1) throw top.error("rope_theta", `the same wherever it stands (${listed(bases)})`);

@@ -8,6 +8,8 @@ export function activate(x: tf.Tensor, activation: Activation): tf.Tensor {
       return x.mul(x.sigmoid());
     case "gelu":
       return x.mul(0.5).mul(x.mul(Math.SQRT1_2).erf().add(1));
+    case "geluSigmoid": // Hendrycks and Gimpel 2016, arXiv:1606.08415, section 2, as the next one
+      return x.mul(x.mul(1.702).sigmoid());
     case "geluTanh": // Hendrycks and Gimpel 2016, arXiv:1606.08415, section 2
       return x.mul(0.5).mul(
         x

@@ -1,4 +1,5 @@
 import * as tf from "@tensorflow/tfjs";
+import type { YarnConfig } from "../config.ts";
 
 /** Cosines and sines of a run of positions for a number of heads, each [1, pos*heads*d_head]. */
 export interface RopeTables {
@@ -13,18 +14,26 @@ export interface RopeTables {
  * Angles are rounded to float32 at each step, as the reference implementations compute them.
  * @see Su et al. 2021, arXiv:2104.09864, eq. 15
  */
-export function ropeTables(start: number, length: number, heads: number, dHead: number, base: number): RopeTables {
+export function ropeTables(
+  start: number,
+  length: number,
+  heads: number,
+  dHead: number,
+  base: number,
+  yarn?: YarnConfig,
+): RopeTables {
   const half = dHead / 2;
   const width = heads * dHead;
   const cos = new Float32Array(length * width);
   const sin = new Float32Array(length * width);
-  const frequencies = Float32Array.from({ length: half }, (_, j) => 1 / Math.fround(base ** ((2 * j) / dHead)));
+  const frequencies = yarn === undefined ? ropeFrequencies(dHead, base) : yarnFrequencies(dHead, base, yarn);
+  const amplitude = yarn === undefined ? 1 : Math.fround(yarnAmplitude(yarn));
   for (let p = 0; p < length; p++) {
     for (let j = 0; j < half; j++) {
       const angle = Math.fround((start + p) * frequencies[j]!);
       const at = p * width + j;
-      cos[at] = cos[at + half] = Math.cos(angle);
-      sin[at] = sin[at + half] = Math.sin(angle);
+      cos[at] = cos[at + half] = amplitude * Math.fround(Math.cos(angle));
+      sin[at] = sin[at + half] = amplitude * Math.fround(Math.sin(angle));
     }
     for (let h = 1; h < heads; h++) {
       cos.copyWithin(p * width + h * dHead, p * width, p * width + dHead);
@@ -32,6 +41,49 @@ export function ropeTables(start: number, length: number, heads: number, dHead: 
     }
   }
   return { cos: tf.tensor2d(cos, [1, length * width]), sin: tf.tensor2d(sin, [1, length * width]) };
+}
+
+/** How fast each pair turns, in radians a position, [d_head / 2]. */
+function ropeFrequencies(dHead: number, base: number): Float32Array {
+  return Float32Array.from({ length: dHead / 2 }, (_, j) => 1 / Math.fround(base ** ((2 * j) / dHead)));
+}
+
+/** The same under YaRN: between the two limits the slowed-down and the former frequency are mixed. */
+function yarnFrequencies(dHead: number, base: number, yarn: YarnConfig): Float32Array {
+  const { factor, originalCtx, betaFast, betaSlow, truncate } = yarn;
+  const pairWithTurns = (turns: number): number =>
+    (dHead * Math.log(originalCtx / (turns * 2 * Math.PI))) / (2 * Math.log(base));
+  const [fast, slow] = [pairWithTurns(betaFast), pairWithTurns(betaSlow)];
+  const low = Math.max(0, truncate ? Math.floor(fast) : fast);
+  const high = Math.min(dHead - 1, truncate ? Math.ceil(slow) : slow);
+  const width = Math.fround((low === high ? high + 0.001 : high) - low);
+  return ropeFrequencies(dHead, base).map((_, j) => {
+    const turnTime = Math.fround(base ** ((2 * j) / dHead));
+    const ramp = Math.min(1, Math.max(0, Math.fround(Math.fround(j - Math.fround(low)) / width)));
+    const kept = Math.fround(1 - ramp);
+    const slowed = Math.fround(1 / Math.fround(factor * turnTime));
+    return Math.fround(slowed * Math.fround(1 - kept)) + Math.fround(Math.fround(1 / turnTime) * kept);
+  });
+}
+
+const magnitude = (factor: number, mscale: number): number => (factor <= 1 ? 1 : 0.1 * mscale * Math.log(factor) + 1);
+
+/** What cosines and sines are multiplied by under YaRN. */
+export function yarnAmplitude({ factor, mscale, mscaleAllDim }: YarnConfig): number {
+  if (mscale === null || mscaleAllDim === null) return magnitude(factor, 1);
+  return magnitude(factor, mscale) / magnitude(factor, mscaleAllDim);
+}
+
+/** What scores are multiplied by, beside their usual factor, under YaRN. */
+export function yarnScoreFactor({ factor, mscaleAllDim }: YarnConfig): number {
+  return mscaleAllDim === null ? 1 : magnitude(factor, mscaleAllDim) ** 2;
+}
+
+/** Puts the first of each pair that lies side by side into the first half of the last axis, the other into the second. */
+export function apart(x: tf.Tensor4D): tf.Tensor4D {
+  const [batch, pos, heads, width] = x.shape;
+  const pairs = x.reshape([batch, pos, heads, width / 2, 2]);
+  return pairs.transpose([0, 1, 2, 4, 3]).reshape(x.shape);
 }
 
 /**

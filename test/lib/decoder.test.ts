@@ -1,7 +1,7 @@
 import * as tf from "@tensorflow/tfjs";
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import type { KvCache } from "../../lib/attend.ts";
 import { useBackend } from "../../lib/backend.ts";
-import type { KvCache } from "../../lib/forward.ts";
 import { generate } from "../../lib/generate.ts";
 import type { HookFn, Hooks } from "../../lib/hooks.ts";
 import type { MoeModel } from "../../lib/model.ts";

@@ -133,7 +133,7 @@ describe.each(BACKENDS)("experts on %s", (backend) => {
     (x: tf.Tensor2D, plan: Dispatch, weights: ReturnType<typeof weightsOf>, taps: BlockTaps) => tf.Tensor2D,
   ][] = [
     ["one by one", (x, plan, weights, taps) => expertsLooped(x, plan, weights, taps)],
-    ["all at once", (x, plan, weights, taps) => expertsBatched(x, plan, weights.stacked, "silu", taps)],
+    ["all at once", (x, plan, weights, taps) => expertsBatched(x, plan, weights.stacked, weights, taps)],
     ["as the loads say", runExperts],
     ["without stacks", (x, plan, weights, taps) => runExperts(x, plan, { ...weights, stacked: null }, taps)],
   ];
@@ -247,7 +247,9 @@ describe.each(BACKENDS)("experts on %s", (backend) => {
           taps,
         ),
       );
-      const batched = gradients((gate, up, down) => expertsBatched(x, plan, { gate, up, down }, "silu", taps));
+      const batched = gradients((gate, up, down) =>
+        expertsBatched(x, plan, { gate, up, down }, { activation: "silu" }, taps),
+      );
       for (const [i, gradient] of batched.entries()) {
         expect(relativeError(gradient.dataSync(), looped[i]!.dataSync())).toBeLessThan(1e-5);
         expect(gradient.slice([1, 0, 0], [1, -1, -1]).abs().max().dataSync()[0]).toBe(0);

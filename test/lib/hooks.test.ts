@@ -11,7 +11,7 @@ import {
   patternOf,
   unknownHook,
 } from "../../lib/hooks.ts";
-import { TINY, TINY_DENSE, TINY_GPT2, TINY_MIXED } from "../helpers.ts";
+import { TINY, TINY_DENSE, TINY_GPT2, TINY_LATENT, TINY_MIXED } from "../helpers.ts";
 
 const NAMES = hookNames(TINY);
 const matched = (asked: string | string[]): string[] => [...matchHooks(asked, TINY)];
@@ -21,7 +21,7 @@ describe("the hook table", () => {
     const axes = new Set(Object.values(HOOKS).flatMap(({ shape }) => shape.filter((axis) => typeof axis === "string")));
     for (const axis of axes) expect(Object.keys(AXES)).toContain(axis);
     const perRun = ["batch", "pos", "q_pos", "k_pos", "n_routed"];
-    expect([...axes].filter((axis) => axisSizes(TINY, 0)[axis] === undefined).sort()).toEqual(perRun.sort());
+    expect([...axes].filter((axis) => axisSizes(TINY_LATENT, 0)[axis] === undefined).sort()).toEqual(perRun.sort());
   });
 
   test("gives a model of 2 blocks and 5 experts a name for every block and expert, each once", () => {
@@ -104,12 +104,23 @@ test("a model with learned positions has their hook, and none of rotation or of 
   expect(names.filter((name) => /rot|linear/.test(name))).toEqual([]);
 });
 
+test("a model with latent attention and a shared expert has their hooks, and others say why they have not", () => {
+  const names = hookNames(TINY_LATENT);
+  expect(names).toHaveLength(4 + 2 * (22 + 6 * 4 + 5));
+  expect(names.filter((name) => name.startsWith("blocks.1.mlp.shared.hook_"))).toHaveLength(4);
+  expect(() => matchHooks("blocks.0.mlp.shared.hook_out", TINY)).toThrow(
+    new RangeError(
+      'hooks: "blocks.0.mlp.shared.hook_out" must be asked of blocks with a shared expert, got block 0 of a dbrx (all of its experts are chosen ones, or it has none)',
+    ),
+  );
+});
+
 describe("hookName and patternOf", () => {
   test("build a name and take it back to its pattern", () => {
     expect(hookName(3, "mlp.hook_router_logits")).toBe("blocks.3.mlp.hook_router_logits");
     expect(hookName(11, "mlp.experts.15.hook_post")).toBe("blocks.11.mlp.experts.15.hook_post");
     expect(patternOf("blocks.11.mlp.experts.15.hook_post")).toBe("blocks.{l}.mlp.experts.{e}.hook_post");
-    const names = [...hookNames(TINY_MIXED), ...hookNames(TINY_GPT2)];
+    const names = [TINY_MIXED, TINY_GPT2, TINY_LATENT].flatMap((config) => hookNames(config));
     expect(new Set(names.map(patternOf))).toEqual(new Set(Object.keys(HOOKS)));
   });
 

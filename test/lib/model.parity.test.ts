@@ -1,11 +1,11 @@
 import { join } from "node:path";
 import * as tf from "@tensorflow/tfjs";
 import { beforeAll, describe, expect, test } from "vitest";
+import type { KvCache } from "../../lib/attend.ts";
 import { type BackendName, useBackend } from "../../lib/backend.ts";
 import type { Checkpoint } from "../../lib/checkpoint/checkpoint.ts";
 import { loadModel } from "../../lib/checkpoint/folder.ts";
 import { openFolder } from "../../lib/checkpoint/node.ts";
-import type { KvCache } from "../../lib/forward.ts";
 import { generate } from "../../lib/generate.ts";
 import { type HookName, patternOf } from "../../lib/hooks.ts";
 import type { MoeModel } from "../../lib/model.ts";

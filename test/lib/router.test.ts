@@ -1,7 +1,7 @@
 import * as tf from "@tensorflow/tfjs";
 import { beforeAll, describe, expect, test } from "vitest";
 import { type BackendName, useBackend } from "../../lib/backend.ts";
-import type { Gating } from "../../lib/config.ts";
+import type { Gating, SigmoidGating } from "../../lib/config.ts";
 import { type RouterTaps, route } from "../../lib/router.ts";
 import { relativeError, seeded } from "../helpers.ts";
 
@@ -20,9 +20,16 @@ function routed(
   topK: number,
   gating: Gating,
   taps = UNWATCHED,
+  choiceBias: number[] | null = null,
 ): { probs: number[][]; indices: number[]; weights: number[][] } {
   return tf.tidy(() => {
-    const { probs, indices, weights } = route(tf.tensor2d(logits), topK, gating, taps);
+    const { probs, indices, weights } = route(
+      tf.tensor2d(logits),
+      topK,
+      gating,
+      taps,
+      choiceBias === null ? null : tf.tensor1d(choiceBias),
+    );
     return { probs: probs.arraySync(), indices: [...indices], weights: weights.arraySync() };
   });
 }
@@ -49,6 +56,51 @@ describe.each(BACKENDS)("route on %s", (backend) => {
     const { probs, indices } = routed(LOGITS, 2, TOP_K_OF_SOFTMAX(null));
     expect(relativeError(probs.flat(), [0.5, 0.2, 0.3, 0.1, 0.6, 0.3])).toBeLessThan(1e-6);
     expect(indices).toEqual([0, 2, 1, 2]);
+  });
+
+  describe("by sigmoids", () => {
+    // Sigmoids 0.9 0.1 | 0.6 0.6 | 0.8 0.75: ln(p / (1 − p)).
+    const SIGMOIDS = [[0.9, 0.1, 0.6, 0.6, 0.8, 0.75].map((p) => Math.log(p / (1 - p)))];
+    const sigmoid = (fields: Partial<SigmoidGating>): Gating => ({
+      kind: "sigmoid",
+      nGroups: 1,
+      topGroups: 1,
+      normalize: false,
+      scale: 1,
+      ...fields,
+    });
+
+    test("the weights are the sigmoids, scaled to a sum or not", () => {
+      const plain = routed(SIGMOIDS, 2, sigmoid({ scale: 2.5 }));
+      expect(plain.indices).toEqual([0, 4]);
+      expect(relativeError(plain.probs.flat(), [0.9, 0.1, 0.6, 0.6, 0.8, 0.75])).toBeLessThan(1e-6);
+      expect(relativeError(plain.weights.flat(), [2.25, 2])).toBeLessThan(1e-6);
+      const shares = routed(SIGMOIDS, 2, sigmoid({ normalize: true, scale: 1.7 }));
+      expect(relativeError(shares.weights.flat(), [0.9, 0.8])).toBeLessThan(1e-6); // 1.7 · 0.9 / 1.7
+    });
+
+    test("only groups with the best two experts together take part: 1.0, 1.2 and 1.55 in threes of two", () => {
+      const two = routed(SIGMOIDS, 3, sigmoid({ nGroups: 3, topGroups: 2 }));
+      expect(two.indices).toEqual([4, 5, 2]); // without expert 0, the best of all
+      const one = routed(SIGMOIDS, 2, sigmoid({ nGroups: 3, topGroups: 1 }));
+      expect(one.indices).toEqual([4, 5]);
+    });
+
+    test("a bias changes the choice and not the weights", () => {
+      // 0.9 1.0 | 0.6 0.6 | 0.8 0.15: the groups have 1.9, 1.2 and 0.95.
+      const bias = [0, 0.9, 0, 0, 0, -0.6];
+      const { indices, weights } = routed(SIGMOIDS, 3, sigmoid({ nGroups: 3, topGroups: 2 }), UNWATCHED, bias);
+      expect(indices).toEqual([1, 0, 2]);
+      expect(relativeError(weights.flat(), [0.1, 0.9, 0.6])).toBeLessThan(1e-6);
+    });
+
+    // Were experts outside the best groups 0, one of them would be chosen before a negative one inside.
+    test("one of the best groups is chosen even where its bias makes it negative", () => {
+      const { indices } = routed(SIGMOIDS, 2, sigmoid({ nGroups: 3, topGroups: 1 }), UNWATCHED, [0, 2, 0, 0, 0, 0]);
+      expect(indices).toEqual([1, 0]);
+      const low = routed(SIGMOIDS, 2, sigmoid({ nGroups: 3, topGroups: 1 }), UNWATCHED, [1, -0.5, -1, -1, -1, -1]);
+      expect(low.indices).toEqual([0, 1]); // 1.9 and −0.4
+    });
   });
 
   test.each<[string, Gating, number[]]>([
@@ -108,7 +160,7 @@ describe.each(BACKENDS)("route on %s", (backend) => {
       const chosen = [...row.keys()].sort((a, b) => row[b]! - row[a]!).slice(0, 2);
       const odds = chosen.map((e) => Math.exp(logits[e]!));
       const all = logits.reduce((sum, x) => sum + Math.exp(x), 0);
-      const p = gating.kind === "topKThenSoftmax" ? 1 : gating.normalize;
+      const p = gating.kind === "softmaxThenTopK" ? gating.normalize : 1;
       const divisor = p === null ? all : odds.reduce((sum, x) => sum + x ** p, 0) ** (1 / p);
       return odds.reduce((sum, x, slot) => sum + (factors[slot]! * x) / divisor, 0);
     };

@@ -25,6 +25,10 @@ const MODELS = [
   "families/llama-biased",
   "families/gemma",
   "families/gpt2",
+  "families/gptoss",
+  "families/gptoss-mxfp4",
+  "families/deepseek",
+  "families/deepseek-fp8",
 ];
 
 /** The smallest budget that a model can be run with, as the refusal of a smaller one says it. */

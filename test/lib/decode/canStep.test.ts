@@ -1,12 +1,15 @@
 import { freemem } from "node:os";
 import { expect, test } from "vitest";
-import type { ModelConfig } from "../../../lib/config.ts";
+import { type ModelConfig, moeOf } from "../../../lib/config.ts";
 import { canStep } from "../../../lib/decode/canStep.ts";
 import { TINY } from "../../helpers.ts";
 
 test("a small model can be stepped, with every option there is", () => {
   expect(canStep(TINY)).toBe(true);
-  const all: Omit<Required<ModelConfig>, "learnedPositions" | "attentionBias" | "normBias"> = {
+  const all: Omit<
+    Required<ModelConfig>,
+    "learnedPositions" | "attentionBias" | "normBias" | "yarn" | "window" | "attentionSinks" | "latent"
+  > = {
     ...TINY,
     denseBlocks: { layers: [1], mlp: { kind: "dense", dFf: 7, activation: "silu" } },
     attentionScale: 1,
@@ -26,6 +29,9 @@ test("a model whose configuration says what a step does not know cannot", () => 
   expect(canStep({ ...TINY, ropeBase: null })).toBe(false);
   expect(canStep({ ...TINY, attentionBias: true })).toBe(false);
   expect(canStep({ ...TINY, mlp: { kind: "dense", dFf: 7, activation: "silu", ungated: true } })).toBe(false);
+  const gating = { kind: "sigmoid", nGroups: 1, topGroups: 1, normalize: true, scale: 1 } as const;
+  expect(canStep({ ...TINY, mlp: { ...moeOf(TINY), gating } })).toBe(false);
+  expect(canStep({ ...TINY, attentionSinks: true })).toBe(false);
   expect(canStep({ ...TINY, mlp: { ...TINY.mlp, nShared: 1 } } as ModelConfig)).toBe(false);
 });
 

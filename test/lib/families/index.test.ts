@@ -6,7 +6,7 @@ describe("a configuration of an unknown family", () => {
   test("is refused with every type that is known, and the type and architecture that were found", () => {
     expect(() => parseConfig({ model_type: "bert", architectures: ["BertModel"] })).toThrow(
       new ConfigError(
-        'config.json: model_type must be one of dbrx, mixtral, grok-1, grok, olmoe, qwen3_moe, granitemoe, llama, gemma, gpt2, got "bert" (["BertModel"])',
+        'config.json: model_type must be one of dbrx, mixtral, grok-1, grok, olmoe, qwen3_moe, granitemoe, llama, gemma, gpt2, gpt_oss, deepseek_v3, got "bert" (["BertModel"])',
       ),
     );
     expect(() => parseConfig({ architectures: ["GPT2LMHeadModel"] })).toThrow(

@@ -55,6 +55,60 @@ describe.each(BACKENDS)("attention on %s", (backend) => {
     });
   });
 
+  test("a sink takes its share of the softmax and gives no value", () => {
+    tf.tidy(() => {
+      // Of head 0, scores 0 and ln 3 beside a sink of ln 4: shares 1/8, 3/8 and the sink's 4/8. Of head 1, a sink of ln 12:
+      // 1/16, 3/16 and 12/16.
+      const q = tf.tensor4d([[[[1], [1]]]]); // one query, two heads
+      const keys = tf.tensor4d([[[[0], [Math.log(3)]]]]);
+      const values = tf.tensor4d([[[[8], [16]]]]);
+      const sinks = tf.tensor1d([Math.log(4), Math.log(12)]);
+      const seen: number[] = [];
+      const pattern = (value: tf.Tensor4D): tf.Tensor4D => {
+        seen.push(...value.dataSync());
+        return value;
+      };
+      const scoring = { scale: 1, softcap: null, mask: null, sinks };
+      const z = attention(q, { keys, values }, scoring, { ...UNWATCHED, pattern });
+      expect(relativeError(seen, [1 / 8, 3 / 8, 1 / 16, 3 / 16])).toBeLessThan(1e-6);
+      expect(relativeError(z.dataSync(), [7, 3.5])).toBeLessThan(1e-6);
+    });
+  });
+
+  test("a window hides all but the last keys, also from one query after many", () => {
+    const rows = (mask: tf.Tensor2D | null): number[][] => mask!.arraySync();
+    tf.tidy(() => {
+      const [seen, hidden] = [0, -Infinity];
+      expect(rows(causalMask(3, 2, 2))).toEqual([
+        [hidden, seen, seen, hidden, hidden],
+        [hidden, hidden, seen, seen, hidden],
+        [hidden, hidden, hidden, seen, seen],
+      ]);
+      expect(rows(causalMask(1, 3, 2))).toEqual([[hidden, hidden, seen, seen]]);
+      expect(causalMask(1, 3, 4)).toBeNull();
+      expect(rows(causalMask(3, 0, 3))).toEqual(rows(causalMask(3, 0)));
+    });
+  });
+
+  test("values may be of another width than keys", () => {
+    tf.tidy(() => {
+      const [q, keys, wide] = [
+        [1, 4, 3, 2],
+        [1, 3, 4, 2],
+        [1, 3, 4, 5],
+      ].map((shape, i) => randomTensor(shape as [number, number, number, number], i + 1)) as [
+        tf.Tensor4D,
+        tf.Tensor4D,
+        tf.Tensor4D,
+      ];
+      const scoring = { scale: 1, softcap: null, mask: causalMask(4, 0) };
+      const z = attention(q, { keys, values: wide }, scoring, UNWATCHED);
+      expect(z.shape).toEqual([1, 4, 3, 5]);
+      const narrow = wide.slice<tf.Tensor4D>([0, 0, 0, 3], [1, 3, 4, 2]);
+      expectClose(z.slice([0, 0, 0, 3], [1, 4, 3, 2]), attention(q, { keys, values: narrow }, scoring, UNWATCHED));
+    });
+  });
+
   test("a soft cap bends scores before the mask: 2 · tanh(score / 2)", () => {
     tf.tidy(() => {
       // Scores 6 and 1: 2 · tanh 3 = 1.990110 and 2 · tanh 0.5 = 0.924234.

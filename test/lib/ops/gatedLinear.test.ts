@@ -22,6 +22,7 @@ function normalShare(x: number): number {
 const PLAIN: Record<Activation, (x: number) => number> = {
   silu: (x) => x / (1 + Math.exp(-x)),
   gelu: (x) => x * normalShare(x),
+  geluSigmoid: (x) => x / (1 + Math.exp(-1.702 * x)),
   geluTanh: (x) => 0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3))),
 };
 const ACTIVATIONS = Object.keys(PLAIN) as Activation[];
@@ -70,6 +71,16 @@ describe.each(BACKENDS)("gatedLinear on %s", (backend) => {
       const y = gatedLinear(tf.tensor1d([1e4, -1e4]), tf.tensor1d([1, 1]), activation);
       expect(Math.abs(y.dataSync()[0]! - 1e4)).toBeLessThan(1e-2);
       expect(Math.abs(y.dataSync()[1]!)).toBe(0);
+    });
+  });
+
+  test("with a limit the gate is cut above, up on both sides and raised by 1", () => {
+    tf.tidy(() => {
+      // Limit 2 cuts (3, 5) to (2, 2), (−9, −5) to (−9, −2). 2 · σ(3.404) · 3 = 5.806, −9 · σ(−15.318) · −1 = 2.0e−6.
+      const y = gatedLinear(tf.tensor1d([3, -9, 1]), tf.tensor1d([5, -5, -1]), "geluSigmoid", 2);
+      expect(relativeError(y.dataSync(), [6 / (1 + Math.exp(-3.404)), 9 / (1 + Math.exp(15.318)), 0])).toBeLessThan(
+        1e-6,
+      );
     });
   });
 });

@@ -1,7 +1,7 @@
 import * as tf from "@tensorflow/tfjs";
 import { beforeAll, describe, expect, test } from "vitest";
 import { type BackendName, useBackend } from "../../../lib/backend.ts";
-import { rope, ropeTables } from "../../../lib/ops/rope.ts";
+import { apart, rope, ropeTables, yarnAmplitude, yarnScoreFactor } from "../../../lib/ops/rope.ts";
 import { relativeError, seeded } from "../../helpers.ts";
 
 const BACKENDS: BackendName[] = ["tensorflow", "wasm"];
@@ -17,6 +17,38 @@ function turned(x: number[][][], start: number, base: number): number[][][] {
 function lengthOf([row]: number[][]): number {
   return Math.hypot(...row!);
 }
+
+describe("YaRN", () => {
+  const PLAIN = { betaFast: 32, betaSlow: 1, mscale: null, mscaleAllDim: null };
+
+  test("of gpt-oss makes tables 0.1 ln 32 + 1 = 1.34657 times as long, of DeepSeek-V3 scores 1.36889² as large", () => {
+    const gptoss = { ...PLAIN, factor: 32, originalCtx: 4096, truncate: false };
+    expect(yarnAmplitude(gptoss)).toBeCloseTo(1.34657, 5);
+    expect(yarnScoreFactor(gptoss)).toBe(1);
+    const deepseek = { ...PLAIN, factor: 40, originalCtx: 4096, truncate: true, mscale: 1, mscaleAllDim: 1 };
+    expect(yarnAmplitude(deepseek)).toBe(1);
+    expect(192 ** -0.5 * yarnScoreFactor(deepseek)).toBeCloseTo(0.135234, 6);
+    expect(yarnAmplitude({ ...deepseek, mscale: 0.5 })).toBeCloseTo(1.184444 / 1.368888, 6);
+    expect(yarnScoreFactor({ ...deepseek, factor: 0.5 })).toBe(1);
+  });
+
+  // d_head 64 at base 150000 over 4096 tokens: the ramp goes from pair 8.09 to 17.40.
+  test("leaves pairs up to 8 as they are, slows those from 18 on by the factor, and mixes between", async () => {
+    await useBackend();
+    const yarn = { ...PLAIN, factor: 32, originalCtx: 4096, truncate: false };
+    const angles = (stretched: boolean): number[] => {
+      const { sin, cos } = ropeTables(1, 1, 1, 64, 150000, stretched ? yarn : undefined);
+      const pairs = [sin, cos].map((table) => [...table.dataSync()].slice(0, 32));
+      tf.dispose([sin, cos]);
+      return pairs[0]!.map((s, j) => Math.atan2(s, pairs[1]![j]!));
+    };
+    const ratios = angles(true).map((angle, j) => angle / angles(false)[j]!);
+    for (const [j, ratio] of ratios.entries())
+      if (j <= 8) expect(ratio).toBeCloseTo(1, 5);
+      else if (j >= 18) expect(ratio * 32).toBeCloseTo(1, 4);
+      else expect(ratio).toBeCloseTo(1 - ((j - 8.093) / (17.398 - 8.093)) * (31 / 32), 3);
+  });
+});
 
 describe.each(BACKENDS)("rope on %s", (backend) => {
   beforeAll(async () => {
@@ -89,5 +121,11 @@ describe.each(BACKENDS)("rope on %s", (backend) => {
     // between the floats 300.00997925 and 300.01000977. PyTorch gives cos −0.01211887; that of exactly 300.01 is −0.01209812.
     const y = turned([[[0, 1, 0, 0]]], 30001, 10000);
     expect(y[0]![0]![1]).toBeCloseTo(-0.01211887, 7);
+  });
+
+  test("pairs that lie side by side are put apart first", () => {
+    tf.tidy(() => {
+      expect([...apart(tf.tensor4d([[[[1, 2, 3, 4, 5, 6]]]])).dataSync()]).toEqual([1, 3, 5, 2, 4, 6]);
+    });
   });
 });

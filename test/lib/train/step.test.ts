@@ -78,7 +78,7 @@ test("running the experts one by one or all at once gives the same outputs", asy
   const taps = new BlockTaps(new Taps(model.config, {}, { batch: 1, pos: 6, past: 0 }), 0);
   const { experts } = model.weights.blocks[0]!.mlp as MoeWeights;
   const looped = expertsLooped(x, plan, experts, taps);
-  const batched = expertsBatched(x, plan, experts.stacked!, experts.activation, taps);
+  const batched = expertsBatched(x, plan, experts.stacked!, experts, taps);
   expect(relativeError(batched.dataSync(), looped.dataSync())).toBeLessThan(1e-6);
   model.dispose();
 });

@@ -1,0 +1,206 @@
+import * as tf from "@tensorflow/tfjs";
+import type { LatentConfig, ModelConfig } from "./config.ts";
+import { attention, causalMask, type KeyValues } from "./ops/attention.ts";
+import { product } from "./ops/product.ts";
+import { rmsNorm } from "./ops/rmsNorm.ts";
+import { apart, type RopeTables, rope, ropeTables, yarnScoreFactor } from "./ops/rope.ts";
+import type { BlockTaps } from "./taps.ts";
+import type { BlockWeights, LatentWeights, QkvWeights } from "./weights.ts";
+
+/** Keys and values of the tokens before this run, one entry a layer. */
+export interface KvCache {
+  length: number;
+  layers: KeyValues[];
+}
+
+/** What depends only on where the tokens of a run stand, made once for all blocks. */
+export interface Positions {
+  /** Of all query heads and of all key heads; null: queries and keys are not rotated. */
+  query: RopeTables | null;
+  key: RopeTables | null;
+  /** What no query may look at; null: nothing. */
+  mask: tf.Tensor2D | null;
+  /** The same for the blocks whose queries see only a window. */
+  windowMask: tf.Tensor2D | null;
+}
+
+/** A run, as far as attention knows it. */
+interface AttendedRun {
+  config: ModelConfig;
+  batch: number;
+  pos: number;
+  kvCache?: KvCache;
+}
+
+/** Queries and keys, rotated, and values: [batch, pos, heads, width]. */
+interface Heads {
+  rotQ: tf.Tensor4D;
+  rotK: tf.Tensor4D;
+  value: tf.Tensor4D;
+}
+
+/** The norm of latent attention's narrow vectors has the reference's own epsilon, whatever the model's is. */
+const LATENT_NORM_EPS = 1e-6;
+
+/** Tables and masks of `pos` tokens that follow `past` others. */
+export function positionsOf(config: ModelConfig, pos: number, past: number): Positions {
+  const { latent, ropeBase, yarn, window } = config;
+  const tables = (heads: number): RopeTables | null =>
+    ropeBase === null ? null : ropeTables(past, pos, heads, latent?.dRope ?? config.dHead, ropeBase, yarn);
+  return {
+    query: tables(config.nHeads),
+    key: tables(config.nKvHeads),
+    mask: causalMask(pos, past),
+    windowMask: window === undefined ? null : causalMask(pos, past, window.size),
+  };
+}
+
+/**
+ * Attention of one block: queries, keys and values, attend, project back.
+ * @param x [rows, d_model]
+ * @returns [rows, d_model]
+ */
+export function attend(
+  x: tf.Tensor2D,
+  weights: BlockWeights,
+  run: AttendedRun,
+  taps: BlockTaps,
+  positions: Positions,
+): tf.Tensor2D {
+  return tf.tidy(() => {
+    const { config } = run;
+    const { qkv, sinks } = weights;
+    const { rotQ, rotK, value } =
+      qkv.kind === "plain"
+        ? plainHeads(x, qkv, run, taps, positions)
+        : latentHeads(x, qkv, config.latent!, run, taps, positions);
+    const keyValues = remember(run.kvCache, taps.layer, {
+      keys: rotK.transpose([0, 2, 1, 3]), // [batch, n_kv_heads, pos, d_head]
+      values: value.transpose([0, 2, 1, 3]),
+    });
+    const stretched = config.yarn === undefined ? 1 : yarnScoreFactor(config.yarn);
+    const mask = config.window?.layers.includes(taps.layer) === true ? positions.windowMask : positions.mask;
+    const scoring = {
+      scale: config.attentionScale ?? config.dHead ** -0.5 * stretched,
+      softcap: config.attentionSoftcap ?? null,
+      mask,
+      sinks,
+    };
+    const z = attention(rotQ, keyValues, scoring, {
+      scores: (scores) => taps.tap("attn.hook_attn_scores", scores),
+      pattern: (pattern) => taps.tap("attn.hook_pattern", pattern),
+    });
+    const heads = taps.tap("attn.hook_z", z).reshape<tf.Tensor2D>([x.shape[0], -1]);
+    return withBias(
+      product(heads, () => weights.wO),
+      weights.bO,
+    );
+  });
+}
+
+/** Project, normalise, clamp, split, rotate. */
+function plainHeads(
+  x: tf.Tensor2D,
+  weights: QkvWeights,
+  { config, batch, pos }: AttendedRun,
+  taps: BlockTaps,
+  positions: Positions,
+): Heads {
+  const { nHeads, nKvHeads, dHead, clipQkv } = config;
+  const projected = withBias(
+    product(x, () => weights.w),
+    weights.b,
+  );
+  const qkv = projected.reshape<tf.Tensor4D>([batch, pos, nHeads + 2 * nKvHeads, dHead]);
+  const normed = normHeads(qkv, weights.qNorm, weights.kNorm, config);
+  const clipped = clipQkv === null ? normed : normed.clipByValue(-clipQkv, clipQkv);
+  const [q, k, v] = tf.split<tf.Tensor4D>(clipped, [nHeads, nKvHeads, nKvHeads], 2) as [
+    tf.Tensor4D,
+    tf.Tensor4D,
+    tf.Tensor4D,
+  ];
+  const query = taps.tap("attn.hook_q", q);
+  const key = taps.tap("attn.hook_k", k);
+  const value = taps.tap("attn.hook_v", v);
+  const rotQ = positions.query === null ? query : taps.tap("attn.hook_rot_q", rope(query, positions.query));
+  const rotK = positions.key === null ? key : taps.tap("attn.hook_rot_k", rope(key, positions.key));
+  return { rotQ, rotK, value };
+}
+
+/**
+ * Down to narrow vectors, up to heads, rotate the last dimensions of queries and keys; those of keys are made of x
+ * directly and are the same for all heads. Rotated pairs come out half of the width apart, however they lay before.
+ */
+function latentHeads(
+  x: tf.Tensor2D,
+  weights: LatentWeights,
+  { kvRank, dRope, dValue, interleaved }: LatentConfig,
+  { config, batch, pos }: AttendedRun,
+  taps: BlockTaps,
+  positions: Positions,
+): Heads {
+  const { nHeads, dHead } = config;
+  const dNope = dHead - dRope;
+  const { qDown } = weights;
+  const narrowed = (): tf.Tensor2D => product(x, () => qDown!.w);
+  const narrow = qDown === null ? x : rmsNorm(narrowed(), qDown.norm, LATENT_NORM_EPS, null);
+  const q = product(narrow, () => weights.qUp).reshape<tf.Tensor4D>([batch, pos, nHeads, dHead]);
+  const down = product(x, () => weights.kvDown);
+  const [compressed, rotary] = tf.split<tf.Tensor2D>(down, [kvRank, dRope], -1) as [tf.Tensor2D, tf.Tensor2D];
+  const latent = taps.tap("attn.hook_latent", rmsNorm(compressed, weights.kvNorm, LATENT_NORM_EPS, null));
+  const up = product(latent, () => weights.kvUp);
+  const kv = up.reshape<tf.Tensor4D>([batch, pos, nHeads, dNope + dValue]);
+  const [kNope, v] = tf.split<tf.Tensor4D>(kv, [dNope, dValue], -1) as [tf.Tensor4D, tf.Tensor4D];
+  const shared = tf.tile(rotary.reshape<tf.Tensor4D>([batch, pos, 1, dRope]), [1, 1, nHeads, 1]);
+  const query = taps.tap("attn.hook_q", q);
+  const key = taps.tap("attn.hook_k", tf.concat([kNope, shared], -1));
+  const value = taps.tap("attn.hook_v", v);
+  const rotated = (heads: tf.Tensor4D, tables: RopeTables | null): tf.Tensor4D => {
+    if (tables === null) return heads;
+    const [still, turning] = tf.split<tf.Tensor4D>(heads, [dNope, dRope], -1) as [tf.Tensor4D, tf.Tensor4D];
+    return tf.concat([still, rope(interleaved ? apart(turning) : turning, tables)], -1);
+  };
+  return {
+    rotQ: taps.tap("attn.hook_rot_q", rotated(query, positions.query)),
+    rotK: taps.tap("attn.hook_rot_k", rotated(key, positions.key)),
+    value,
+  };
+}
+
+function withBias(x: tf.Tensor2D, bias: tf.Tensor1D | null): tf.Tensor2D {
+  return bias === null ? x : x.add<tf.Tensor2D>(bias);
+}
+
+/**
+ * Normalises queries and keys over each head, or over all heads together, where the model does so.
+ * @param qkv [batch, pos, n_heads + 2·n_kv_heads, d_head]
+ * @see Dehghani et al. 2023, arXiv:2302.05442, section 2
+ */
+function normHeads(
+  qkv: tf.Tensor4D,
+  qNorm: tf.Tensor1D | null,
+  kNorm: tf.Tensor1D | null,
+  { nHeads, nKvHeads, qkNorm, normEps }: ModelConfig,
+): tf.Tensor4D {
+  if (qNorm === null || kNorm === null) return qkv;
+  const [q, k, v] = tf.split<tf.Tensor4D>(qkv, [nHeads, nKvHeads, nKvHeads], 2);
+  const [batch, pos] = qkv.shape;
+  const normalised = (heads: tf.Tensor4D, gain: tf.Tensor1D): tf.Tensor => {
+    if (qkNorm === "head") return rmsNorm(heads, gain, normEps, null);
+    return rmsNorm(heads.reshape([batch, pos, -1]), gain, normEps, null).reshape(heads.shape);
+  };
+  return tf.concat([normalised(q!, qNorm), normalised(k!, kNorm), v!], 2) as tf.Tensor4D;
+}
+
+/** Appends this run's keys and values to the cache, if there is one, and returns all that may be attended to. */
+function remember(cache: KvCache | undefined, layer: number, own: KeyValues): KeyValues {
+  if (cache === undefined) return own;
+  const before = cache.layers[layer];
+  const all =
+    before === undefined
+      ? own
+      : { keys: tf.concat([before.keys, own.keys], 2), values: tf.concat([before.values, own.values], 2) };
+  cache.layers[layer] = { keys: tf.keep(all.keys), values: tf.keep(all.values) };
+  if (before !== undefined) tf.dispose([before.keys, before.values]);
+  return all;
+}
