@@ -2,9 +2,9 @@
 
     python bench/metrics_peer.py FILE --tokens 312500 --layers 40 --top-k 4 --experts 16 --method duckdb
 
-FILE holds the chosen experts as little-endian uint16, [tokens, layers, top_k]. Answers one line of JSON: the seconds that
-counting took (reading and setting up apart), and the counts of pairs, [layers, experts, experts], as a sum by row and
-a checksum. One thread.
+FILE holds the chosen experts as little-endian uint16, [tokens, layers, top_k]. Answers one line of JSON: the seconds of
+the processor that counting took (reading and setting up apart), and the counts of pairs, [layers, experts, experts], row
+by row. One thread.
 
     duckdb   a self join of a long table (token, layer, slot, expert), grouped by layer and pair
     numpy    for each layer a one-hot matrix [tokens, experts], times itself
@@ -37,12 +37,12 @@ def by_duckdb(choices, experts):
     }
     db.register("flat", flat)
     db.execute("CREATE TABLE routing AS SELECT * FROM flat")
-    start = time.perf_counter()
+    start = time.process_time()
     rows = db.execute(
         "SELECT a.layer, a.expert, b.expert, count(*) FROM routing a JOIN routing b "
         "ON a.token = b.token AND a.layer = b.layer AND a.slot <> b.slot GROUP BY ALL"
     ).fetchall()
-    seconds = time.perf_counter() - start
+    seconds = time.process_time() - start
     together = np.zeros((layers, experts, experts), np.int64)
     for layer, i, j, n in rows:
         together[layer, i, j] = n
@@ -50,7 +50,7 @@ def by_duckdb(choices, experts):
 
 
 def by_numpy(choices, experts):
-    start = time.perf_counter()
+    start = time.process_time()
     together = []
     for layer in range(choices.shape[1]):
         used = np.zeros((len(choices), experts), np.float32)
@@ -58,12 +58,12 @@ def by_numpy(choices, experts):
         together.append(used.T @ used)
     together = np.stack(together).round().astype(np.int64)
     together[:, np.arange(experts), np.arange(experts)] = 0
-    return time.perf_counter() - start, together
+    return time.process_time() - start, together
 
 
 def by_loop(choices, experts):
     rows = choices.tolist()
-    start = time.perf_counter()
+    start = time.process_time()
     together = [[[0] * experts for _ in range(experts)] for _ in range(choices.shape[1])]
     for token in rows:
         for layer, chosen in zip(together, token):
@@ -71,7 +71,7 @@ def by_loop(choices, experts):
                 for j in chosen[a + 1 :]:
                     layer[i][j] += 1
                     layer[j][i] += 1
-    return time.perf_counter() - start, np.array(together)
+    return time.process_time() - start, np.array(together)
 
 
 def main():

@@ -23,9 +23,9 @@ export interface Specialization extends Measure {
   most: number;
   /** The divergence if labels meant nothing: units carry the same labels in random order. */
   chance: Chance;
-  /** value − chance.mean, in bits. */
+  /** The divergence less its small-sample bias, which the bootstrap tells; below 0 only by chance, in bits. */
   corrected: number;
-  /** 95 % interval of the divergence without its small-sample bias: basic bootstrap of units within groups, in bits. */
+  /** 95 % interval of that: basic bootstrap of units within groups, in bits. */
   interval: { low: number; high: number };
 }
 
@@ -79,7 +79,7 @@ export function specialization(
       value,
       most: Math.log2(nGroups),
       chance,
-      corrected: value - chance.mean,
+      corrected: 2 * value - again.mean,
       interval: { low: Math.max(0, 2 * value - again.high), high: Math.max(0, 2 * value - again.low) },
     };
   });
