@@ -21,6 +21,9 @@ const SLOTS = 256;
 /** What a slot says of its reading; another number is the system's refusal, negative. */
 const [UNDER_WAY, DONE, TOO_SHORT] = [0, 1, 2] as const;
 
+/** The system's number of a refusal that has none (EIO, an error of input or output). */
+const FAILED = -5;
+
 /** Views of the memory begin at a multiple of this, which every kind of number may start at. */
 const ALIGNMENT = 64;
 
@@ -34,23 +37,32 @@ const PIECE_BYTES = 1 << 23;
 const THREAD = `
   const { parentPort, workerData: { memory, states } } = require("node:worker_threads");
   const { read } = require("node:fs");
-  parentPort.on("message", ({ file, start, end, at, slot }) => {
+  const say = (slot, outcome) => {
+    Atomics.store(states, slot, outcome);
+    Atomics.notify(states, slot);
+  };
+  const follow = ({ file, start, end, at, slot }) => {
     const into = new Uint8Array(memory, at, end - start);
     let left = Math.ceil(into.length / ${PIECE_BYTES});
     let state = ${DONE};
     const finish = (outcome) => {
       if (outcome !== ${DONE}) state = outcome;
-      if (--left > 0) return;
-      Atomics.store(states, slot, state);
-      Atomics.notify(states, slot);
+      if (--left === 0) say(slot, state);
     };
     const piece = (from, to) => read(file, into, from, to - from, start + from, (error, bytesRead) => {
-      if (error) finish(error.errno < 0 ? error.errno : -5);
+      if (error) finish(error.errno < 0 ? error.errno : ${FAILED});
       else if (bytesRead === 0) finish(${TOO_SHORT});
       else if (from + bytesRead < to) piece(from + bytesRead, to);
       else finish(${DONE});
     });
     for (let from = 0; from < into.length; from += ${PIECE_BYTES}) piece(from, Math.min(from + ${PIECE_BYTES}, into.length));
+  };
+  parentPort.on("message", (order) => {
+    try {
+      follow(order);
+    } catch {
+      say(order.slot, ${FAILED}); // else whoever waits would wait forever
+    }
   });`;
 
 /**

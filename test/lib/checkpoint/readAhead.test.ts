@@ -56,6 +56,7 @@ describe("reading ahead", () => {
     readAhead = new ReadAhead(256);
     expect(readAhead.take(range(990, 1010))).toBeNull();
     expect(readAhead.take({ file: 1 << 20, start: 0, end: 4 })).toBeLessThan(0);
+    expect(readAhead.take({ file: 0.5, start: 0, end: 4 })).toBe(-5); // no number of a file at all
     expectTaken(990, 1000);
   });
 
