@@ -2,7 +2,7 @@ import type { PublishedTable } from "./published.ts";
 
 /** A published score with what is uncertain about it because the test has so many questions and no more. */
 export interface BenchmarkScore {
-  /** Percent. */
+  /** Percent, or the table's own unit. */
   value: number;
   low?: number;
   high?: number;
@@ -22,25 +22,35 @@ export interface BenchmarkScores {
 const Z = 1.959964;
 
 /**
- * The scores of a published table, each with Wilson's 95 % interval where the number of questions is known: models whose
- * intervals overlap widely are not told apart by the test. What the interval does not hold: prompts, samples, contamination.
+ * The scores of a published table, each with Wilson's 95 % interval where the number of questions is known, or else the
+ * source's own ± where it has one: models whose bars overlap widely are not told apart by the
+ * test. What the bars do not hold: prompts, samples, contamination.
  * @see Wilson 1927, "Probable inference, the law of succession, and statistical inference"
  * @example show(dotPlot(benchmarkScores(OPEN_MODELS)))
  */
-export function benchmarkScores({ title, source, conditions, models, rows }: PublishedTable): BenchmarkScores {
+export function benchmarkScores({
+  title,
+  source,
+  conditions,
+  quantity,
+  models,
+  rows,
+}: PublishedTable): BenchmarkScores {
   return {
     title,
-    quantity: "score, %",
+    quantity: quantity ?? "score, %",
     note: `${source}; ${conditions}`,
     series: [...models],
-    rows: rows.map(({ benchmark, setting, questions, values, otherwise = {} }) => ({
+    rows: rows.map(({ benchmark, setting, questions, values, spread, otherwise = {} }) => ({
       name: setting === "" ? benchmark : `${benchmark} (${setting})`,
       dots: values.map((value, m) => {
         if (value === null) return null;
         const differs = otherwise[models[m]!];
+        const either = spread?.[m] ?? null;
         return {
           value,
           ...(questions === null ? {} : wilson(value / 100, questions)),
+          ...(either === null ? {} : { low: value - either, high: value + either }),
           ...(differs === undefined ? {} : { otherwise: differs }),
         };
       }),

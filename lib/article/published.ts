@@ -4,6 +4,8 @@ export interface PublishedTable {
   source: string;
   /** What was run by whom, as far as the source says. */
   conditions: string;
+  /** What is scored, and in which unit; percent where absent. */
+  quantity?: string;
   models: readonly string[];
   rows: readonly PublishedRow[];
 }
@@ -14,8 +16,10 @@ export interface PublishedRow {
   setting: string;
   /** Questions of the test, for the uncertainty that comes from their number alone; null: an average, or not known. */
   questions: number | null;
-  /** One for each model; null where the source has none. Percent, or points of MT-Bench. */
+  /** One for each model; null where the source has none. */
   values: readonly (number | null)[];
+  /** The ± of each, where the source gives it. */
+  spread?: readonly (number | null)[];
   /** Where a value was got in another way: by model. */
   otherwise?: Readonly<Record<string, string>>;
 }
@@ -40,57 +44,71 @@ export const OPEN_MODELS: PublishedTable = {
   title: "DBRX and open models",
   source: `${ANNOUNCEMENT}, table 1`,
   conditions: "instruction-tuned and base models side by side; settings differ where marked",
-  models: ["DBRX Instruct", "Mixtral Instruct", "Mixtral base", "LLaMA2-70B chat", "LLaMA2-70B base", "Grok-1"],
+  models: [
+    "DBRX Instruct",
+    "Mixtral Instruct",
+    "Mixtral base",
+    "LLaMA2-70B chat",
+    "LLaMA2-70B base",
+    "Grok-1",
+    "CodeLLaMA-70B Instruct",
+  ],
   rows: [
     {
       benchmark: "Open LLM Leaderboard",
       setting: "mean of six",
       questions: null,
-      values: [74.5, 72.7, 68.4, 62.4, 67.9, null],
+      values: [74.5, 72.7, 68.4, 62.4, 67.9, null, null],
     },
     {
       benchmark: "ARC-challenge",
       setting: "25-shot",
       questions: QUESTIONS.arc,
-      values: [68.9, 70.1, 66.4, 64.6, 67.3, null],
+      values: [68.9, 70.1, 66.4, 64.6, 67.3, null, null],
     },
     {
       benchmark: "HellaSwag",
       setting: "10-shot",
       questions: QUESTIONS.hellaSwag,
-      values: [89.0, 87.6, 86.5, 85.9, 87.3, null],
+      values: [89.0, 87.6, 86.5, 85.9, 87.3, null, null],
     },
-    { benchmark: "MMLU", setting: "5-shot", questions: QUESTIONS.mmlu, values: [73.7, 71.4, 71.9, 63.9, 69.8, 73.0] },
+    {
+      benchmark: "MMLU",
+      setting: "5-shot",
+      questions: QUESTIONS.mmlu,
+      values: [73.7, 71.4, 71.9, 63.9, 69.8, 73.0, null],
+    },
     {
       benchmark: "TruthfulQA",
       setting: "0-shot",
       questions: QUESTIONS.truthfulQa,
-      values: [66.9, 65.0, 46.8, 52.8, 44.9, null],
+      values: [66.9, 65.0, 46.8, 52.8, 44.9, null, null],
     },
     {
       benchmark: "WinoGrande",
       setting: "5-shot",
       questions: QUESTIONS.winoGrande,
-      values: [81.8, 81.1, 81.7, 80.5, 83.7, null],
+      values: [81.8, 81.1, 81.7, 80.5, 83.7, null, null],
     },
     {
       benchmark: "GSM8k",
       setting: "5-shot chain of thought, maj@1",
       questions: QUESTIONS.gsm8k,
-      values: [66.9, 61.1, 57.6, 26.7, 54.1, 62.9],
+      values: [66.9, 61.1, 57.6, 26.7, 54.1, 62.9, null],
       otherwise: { "Grok-1": "8-shot" },
     },
     {
       benchmark: "Gauntlet v0.3",
       setting: "mean of over 30 tasks",
       questions: null,
-      values: [66.8, 60.7, 56.8, 52.8, 56.4, null],
+      values: [66.8, 60.7, 56.8, 52.8, 56.4, null, null],
     },
     {
       benchmark: "HumanEval",
       setting: "0-shot, pass@1",
       questions: QUESTIONS.humanEval,
-      values: [70.1, 54.8, 40.2, 32.2, 31.0, 63.2],
+      otherwise: { "CodeLLaMA-70B Instruct": "Meta's own figure" },
+      values: [70.1, 54.8, 40.2, 32.2, 31.0, 63.2, 67.8],
     },
   ],
 };
@@ -143,6 +161,24 @@ export const CLOSED_MODELS: PublishedTable = {
       setting: "",
       questions: QUESTIONS.winoGrande,
       values: [81.8, 81.6, 87.5, null, null, null, null, null, 88.0, 86.7],
+    },
+  ],
+};
+
+/** The first row of table 2, which is no percentage. */
+export const MT_BENCH: PublishedTable = {
+  title: "DBRX and closed models: MT-Bench",
+  source: `${ANNOUNCEMENT}, table 2`,
+  conditions: "MT-Bench (corrected), five runs, ± as published",
+  quantity: "points of 10, as a model judges",
+  models: CLOSED_MODELS.models,
+  rows: [
+    {
+      benchmark: "MT-Bench",
+      setting: "",
+      questions: null,
+      values: [8.39, null, null, 8.41, 8.54, 9.03, 8.23, null, 8.05, 8.9],
+      spread: [0.08, null, null, 0.04, 0.09, 0.06, 0.08, null, 0.12, 0.06],
     },
   ],
 };

@@ -1,6 +1,7 @@
 import type { RoutingTrace } from "../trace/record.ts";
 import { type Chance, type Measure, meanOfDraws, type SimulationOptions, withMean } from "./chance.ts";
 import { choices } from "./choices.ts";
+import { expectedDistinctExperts } from "./distinctExperts.ts";
 import { seeded } from "./random.ts";
 import { addUniformCounts } from "./uniformRouting.ts";
 
@@ -77,7 +78,7 @@ function chanceOf(
   const values = Array.from({ length: nExperts + 1 }, (_, n) => n);
   const distinct = withMean(
     meanOfDraws(values, probabilities.distinct, nWindows, options),
-    nWindows > 0 ? nExperts * (1 - (1 - topK / nExperts) ** window) : Number.NaN,
+    nWindows > 0 ? expectedDistinctExperts(nExperts, topK, window) : Number.NaN,
   );
   return {
     distinct,

@@ -6,6 +6,7 @@ import { decodePass, flopsPerToken, kvCacheBytes, passCosts, prefillPass } from 
 import {
   CLOSED_MODELS,
   LONG_CONTEXT,
+  MT_BENCH,
   OPEN_MODELS,
   PUBLISHED_TOTALS,
   RETRIEVAL,
@@ -151,7 +152,7 @@ describe("against what was published", () => {
   test("a score carries Wilson's interval of as many questions, and what was done otherwise", () => {
     const table = {
       ...OPEN_MODELS,
-      rows: [{ ...OPEN_MODELS.rows[6]!, questions: 100, values: [50, null, 90, null, null, 62.9] }],
+      rows: [{ ...OPEN_MODELS.rows[6]!, questions: 100, values: [50, null, 90, null, null, 62.9, null] }],
     };
     const { dots } = benchmarkScores(table).rows[0]!;
     // (0.5 ± 1.96 √(0.25/100 + 1.96²/40000) + 1.96²/200) / (1 + 1.96²/100), and 0.9 alike: published worked values.
@@ -160,10 +161,11 @@ describe("against what was published", () => {
     expect(dots[1]).toBeNull();
     expect(dots[5]!.otherwise).toBe("8-shot");
     expect(benchmarkScores(OPEN_MODELS).rows[0]!.dots[0]).toEqual({ value: 74.5 });
+    expect(benchmarkScores(MT_BENCH).rows[0]!.dots[5]).toEqual({ value: 9.03, low: 9.03 - 0.06, high: 9.03 + 0.06 });
   });
 
   test("the tables have a value or a gap for each model, in percent, and mark known models only", () => {
-    for (const { models, rows } of [OPEN_MODELS, CLOSED_MODELS, LONG_CONTEXT, RETRIEVAL])
+    for (const { models, rows } of [OPEN_MODELS, CLOSED_MODELS, MT_BENCH, LONG_CONTEXT, RETRIEVAL])
       for (const { values, otherwise = {} } of rows) {
         expect(values.length).toBe(models.length);
         for (const value of values) expect(value === null || (value > 0 && value < 100)).toBe(true);
