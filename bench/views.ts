@@ -193,11 +193,12 @@ async function measure(browser: Browser, entries: Entry[]): Promise<void> {
     }
   for (const [entry, all] of times) {
     const size = `${(statSync(entry.path).size / 1000).toFixed(0)} kB`;
-    const ms = (pick: (one: (typeof all)[number]) => number): string => `${median(all.map(pick)).toFixed(0)} ms`;
+    const ms = (pick: (one: (typeof all)[number]) => number): string =>
+      all.length === 0 ? "–" : `${median(all.map(pick)).toFixed(0)} ms`;
     const opened = [ms((one) => one.opened.paint), ms((one) => one.opened.drawn), ms((one) => one.opened.used)];
     const answer = all[0]?.hover == null ? "" : ms((one) => one.hover!.time);
     const used = all[0]?.hover == null ? "" : ms((one) => one.hover!.used);
-    const row = `| ${[entry.name, entry.input, size, ...(all.length === 0 ? ["–", "–", "–"] : opened), answer, used].join(" | ")} |`;
+    const row = `| ${[entry.name, entry.input, size, ...opened, answer, used].join(" | ")} |`;
     console.log(row);
     rows.push(row);
   }

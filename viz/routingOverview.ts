@@ -14,7 +14,7 @@ import {
   rowLabels,
 } from "./gridCells.ts";
 import { detailFrames, gridDetail } from "./gridDetail.ts";
-import { drawMarks, drawRaster, MOST_OUTLINES } from "./marks.ts";
+import { drawMarks, drawRaster } from "./marks.ts";
 import { element, label } from "./svg.ts";
 import type { Token } from "./tokens.ts";
 
@@ -31,7 +31,10 @@ export interface OverviewLayout {
 }
 
 /** Slices and squares that the enlarged part may hold: it is drawn anew whenever it moves. */
-const MOST_ENLARGED = 4800;
+const MOST_ENLARGED = 3200;
+
+/** Marks of the enlarged part up to which it is drawn as outlines: the overview takes the room that more would need. */
+const MOST_OUTLINED = 1000;
 
 /** Layers up to which the enlarged cells are large. */
 const MOST_TALL = 12;
@@ -92,7 +95,7 @@ export function drawOverview(
       "g",
       { class: "detail" },
       gridDetail(detail, numbers, style, tokens, start, (marks, colors) =>
-        drawMarks("detail", marks, colors, marks.length > MOST_OUTLINES),
+        drawMarks("detail", marks, colors, marks.length > MOST_OUTLINED),
       ),
     ),
   ];

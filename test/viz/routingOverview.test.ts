@@ -1,6 +1,6 @@
 import { inflateSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
-import { EXPERT_COLORS } from "../../viz/colors.ts";
+import { EXPERT_COLORS, EXPERT_PALETTES } from "../../viz/colors.ts";
 import { routingGrid } from "../../viz/routingGrid.ts";
 import { htmlOf, open, point, tip } from "./page.ts";
 import { largeTrace } from "./samples.ts";
@@ -38,7 +38,7 @@ describe("the overview of a long text", () => {
       for (const row of [0, 1])
         for (const rank of [0, 1, 2, 3]) {
           const y = (1 - row) * 17 + rank * 4 + 2;
-          expect(`#${palette[pixels[y * width + token]!]}`).toBe(EXPERT_COLORS[chosen(token, row)[rank]!]);
+          expect(`#${palette[pixels[y * width + token]!]}`).toBe(EXPERT_PALETTES.light[chosen(token, row)[rank]!]);
         }
     expect(pixels[16 * width + 5]).toBe(0);
   });
