@@ -17,12 +17,12 @@ export interface Captured {
  * The routing of a run as plain typed arrays. The cache must hold `mlp.hook_expert_indices` and `hook_expert_weights` of
  * at least one layer; router probabilities go in where all those layers kept `hook_router_probs`. The experts of a token
  * count as ordered by rank where their probabilities fall, or their weights where probabilities were not kept: a hook may
- * have put others in their place.
+ * have put others in their place (of a sigmoid router, which may choose by something else, that cannot be told).
  * @param model the model's name, for the record
  * @throws RangeError where no layer's routing was kept, or where tokens or pieces are not those of the run
  */
 export function routingTrace({ cache, config, tokens, pieces }: Captured, model: string): RoutingTrace {
-  const { nExperts, topK } = moeOf(config, "routingTrace");
+  const { nExperts, topK, gating } = moeOf(config, "routingTrace");
   const layers = Array.from({ length: config.nLayers }, (_, l) => l).filter(
     (l) => cache.has(hookName(l, "mlp.hook_expert_indices")) && cache.has(hookName(l, "mlp.hook_expert_weights")),
   );
@@ -63,7 +63,8 @@ export function routingTrace({ cache, config, tokens, pieces }: Captured, model:
     expertIndices,
     expertWeights,
     routerProbs,
-    rankOrdered: falls(preferences, topK),
+    // A sigmoid router may choose by a bias that is not kept: its own order is taken as it is.
+    rankOrdered: gating.kind === "sigmoid" || falls(preferences, topK),
   };
 }
 

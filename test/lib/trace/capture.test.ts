@@ -8,7 +8,7 @@ import { steerRouter } from "../../../lib/interventions/steerRouter.ts";
 import type { CacheOptions, MoeModel } from "../../../lib/model.ts";
 import { attentionTrace, type Captured, expertActivations, routingTrace } from "../../../lib/trace/capture.ts";
 import type { TokenPiece } from "../../../lib/trace/record.ts";
-import { randomModel, TINY, TINY_DENSE, TINY_MIXED } from "../../helpers.ts";
+import { randomModel, TINY, TINY_DENSE, TINY_LATENT, TINY_MIXED } from "../../helpers.ts";
 
 const TOKENS = [
   [5, 17, 3, 9, 0, 22],
@@ -112,6 +112,16 @@ describe("records of a run", () => {
       expect([ids, withProbs].map((names) => ordered(names, reversed))).toEqual([false, false]);
       // Without a weight the first choice stays the first choice, but only the probabilities can tell.
       expect([ids, withProbs].map((names) => ordered(names, weightless))).toEqual([false, true]);
+    });
+
+    test("takes the order of a sigmoid router as it is, which a bias may have made", () => {
+      const biased = randomModel(TINY_LATENT, 3, 1.5);
+      const { logits, cache } = biased.runWithCache(TOKENS, { names: "blocks.*.mlp.hook_*" });
+      const trace = routingTrace({ cache, config: biased.config, tokens: TOKENS, pieces: PIECES }, "m");
+      expect(trace.rankOrdered).toBe(true);
+      logits.dispose();
+      cache.dispose();
+      biased.dispose();
     });
 
     test("says which hooks it needs", () => {
