@@ -42,6 +42,16 @@ test("there is a notebook to begin with", () => {
   expect(notebooks).toContain("01-first-look.ipynb");
 });
 
+test("every notebook is in both tables of contents", () => {
+  for (const [readme, folder] of [
+    ["README.md", "notebooks/"],
+    ["notebooks/README.md", ""],
+  ] as const) {
+    const text = readFileSync(join(root, readme), "utf8");
+    for (const name of notebooks) expect(text, readme).toContain(`](${folder}${name})`);
+  }
+});
+
 test("a request hidden in html is found, and data and links are none", () => {
   expect(requested('<script src="https://a.example/x.js"></script><img src=//b.example/y.png>')).toEqual([
     "https://a.example/x.js",
