@@ -8,7 +8,7 @@ import type { Weights } from "../weights.ts";
 
 /**
  * What each part of a model adds to one logit at each token. The embedding, attention and MLP of every layer sum to the
- * logit; the heads of a layer sum to its attention, the experts that a token used to its MLP.
+ * logit; the heads of a layer sum to its attention, the experts that a token used to its MLP (less a shared expert, if any).
  */
 export interface LogitAttribution {
   /** Whose logit it is: [n_tokens]. */

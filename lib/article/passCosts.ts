@@ -1,6 +1,6 @@
 import type { ModelConfig } from "../config.ts";
 import { expectedDistinctExperts } from "../metrics/distinctExperts.ts";
-import { type WeightParts, weightParts } from "./weightParts.ts";
+import { weightParts } from "./weightParts.ts";
 
 /** What runs through a model at once. */
 export interface Pass {
@@ -52,12 +52,12 @@ const MULTIPLY_ADD = 2;
  * @see Williams, Waterman and Patterson 2009, "Roofline: an insightful visual performance model"
  */
 export function passCosts(config: ModelConfig, pass: Pass, bytesPerValue = 2): PassCosts {
-  const { nLayers, nHeads, dHead, mlp } = config;
+  const { nLayers, nHeads, dHead, latent, mlp } = config;
   const parts = weightParts(config);
   const [nExperts, topK] = mlp.kind === "moe" ? [mlp.nExperts, mlp.topK] : [1, 0];
   const distinct = mlp.kind === "moe" ? expectedDistinctExperts(nExperts, topK, pass.tokens) : 0;
   const everyToken = parts.attention + parts.router + parts.dense;
-  const head = unembeddingSize(parts);
+  const head = config.dVocab * config.dModel;
   return {
     shared: {
       flops: MULTIPLY_ADD * (pass.tokens * everyToken + pass.logits * head),
@@ -69,7 +69,7 @@ export function passCosts(config: ModelConfig, pass: Pass, bytesPerValue = 2): P
     },
     attention: {
       // Each head multiplies a query with every key, and every value with its weight.
-      flops: MULTIPLY_ADD * 2 * nLayers * nHeads * dHead * pass.context * pass.tokens,
+      flops: MULTIPLY_ADD * nLayers * nHeads * (dHead + (latent?.dValue ?? dHead)) * pass.context * pass.tokens,
       bytes: kvCacheBytes(config, pass.cached + pass.tokens, bytesPerValue),
     },
     distinctExperts: distinct,
@@ -83,13 +83,11 @@ export function flopsPerToken(config: ModelConfig, context: number): number {
 }
 
 /**
- * Bytes that the keys and values of some tokens take.
+ * Bytes that the keys and values of some tokens take, or, with latent attention, the vectors that they are made of.
  * @example kvCacheBytes(DBRX, 1) // 163840: 40 layers, keys and values of 8 heads of 128, 2 bytes each
  */
-export function kvCacheBytes({ nLayers, nKvHeads, dHead }: ModelConfig, tokens: number, bytesPerValue = 2): number {
-  return 2 * nLayers * nKvHeads * dHead * bytesPerValue * tokens;
-}
-
-function unembeddingSize({ unembedding, embedding }: WeightParts): number {
-  return unembedding > 0 ? unembedding : embedding;
+export function kvCacheBytes(config: ModelConfig, tokens: number, bytesPerValue = 2): number {
+  const { nLayers, nKvHeads, dHead, latent } = config;
+  const perLayer = latent === undefined ? 2 * nKvHeads * dHead : latent.kvRank + latent.dRope;
+  return nLayers * perLayer * bytesPerValue * tokens;
 }

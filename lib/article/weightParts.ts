@@ -3,6 +3,7 @@ import { paramShapes } from "../params.ts";
 
 /** Parameters by what they do; they sum to the model's total. */
 export interface WeightParts {
+  /** Of tokens and, where they are learned, positions. */
   embedding: number;
   /** 0 where the embedding, turned, does its work. */
   unembedding: number;
@@ -11,8 +12,9 @@ export interface WeightParts {
   router: number;
   /** All routed experts of all layers. */
   experts: number;
-  /** The MLPs of blocks without experts. */
+  /** The MLPs of blocks without experts, and shared experts. */
   dense: number;
+  /** Norms, and what little is none of the above. */
   norms: number;
 }
 
@@ -28,10 +30,11 @@ export function weightParts(config: ModelConfig): WeightParts {
 }
 
 function partOf(name: string, nAxes: number): keyof WeightParts {
-  if (name === "embed.W_E") return "embedding";
+  if (name.startsWith("embed.")) return "embedding";
   if (name === "unembed.W_U") return "unembedding";
-  if (name.includes(".attn.W_")) return "attention";
-  if (name.endsWith(".W_router")) return "router";
-  if (name.includes(".mlp.W_")) return nAxes === 3 ? "experts" : "dense";
+  if (/\.attn\.(W|b)_/.test(name)) return "attention";
+  if (/\.mlp\.(W_router|b_router|b_choice)$/.test(name)) return "router";
+  if (/\.mlp\.(shared\.)?W_/.test(name)) return nAxes === 3 ? "experts" : "dense";
+  if (/\.mlp\.(shared\.)?b_/.test(name)) return nAxes === 2 ? "experts" : "dense";
   return "norms";
 }

@@ -15,7 +15,7 @@ import {
 import { H100_NODE, type ServingNode, servingSpeed, usersAtLatency } from "../../../lib/article/serving.ts";
 import { trainingFlops } from "../../../lib/article/trainingFlops.ts";
 import { weightParts } from "../../../lib/article/weightParts.ts";
-import { checkConfig, type ModelConfig } from "../../../lib/config.ts";
+import { checkConfig, type ModelConfig, type MoeConfig } from "../../../lib/config.ts";
 import { expectedDistinctExperts } from "../../../lib/metrics/distinctExperts.ts";
 import { parameterCounts } from "../../../lib/params.ts";
 
@@ -76,6 +76,21 @@ describe("passCosts", () => {
 
   test("keys and values take 160 KiB a token in DBRX, 128 in Mixtral, 320 in LLaMA2-70B", () => {
     expect([DBRX, MIXTRAL_8X7B, LLAMA2_70B].map((config) => kvCacheBytes(config, 1) / 1024)).toEqual([160, 128, 320]);
+  });
+
+  test("latent attention keeps one vector a layer: 70,272 bytes a token in DeepSeek-V3", () => {
+    const latent = { qRank: 1536, kvRank: 512, dRope: 64, dValue: 128, interleaved: true };
+    expect(kvCacheBytes({ ...DBRX, nLayers: 61, latent }, 1)).toBe(61 * (512 + 64) * 2);
+  });
+
+  test("the parts sum to the total also with biases, learned positions and shared experts", () => {
+    const mlp = { ...(DBRX.mlp as MoeConfig), bias: true, dShared: 5 };
+    for (const part of [{ mlp }, { learnedPositions: true, normBias: true, attentionBias: true }]) {
+      const config: ModelConfig = { ...DBRX, nCtx: 8, ...part };
+      const parts = weightParts(config);
+      expect(Object.values(parts).reduce((a, b) => a + b)).toBe(parameterCounts(config).total);
+      expect(parts.dense).toBe("mlp" in part ? 40 * 3 * 6144 * 5 : 0);
+    }
   });
 
   test("a token costs about twice the active parameters, without the embedding that is only looked up", () => {
