@@ -14,7 +14,7 @@ const { values } = parseArgs({ options: { runs: { type: "string", default: "8" }
 const [ROWS, COLUMNS] = [10752, 6144];
 
 await useBackend();
-const bytes = new Uint8Array(2 * ROWS * COLUMNS).map((_, i) => (i * 167) % 127);
+const bytes = new Uint8Array(new Uint16Array(ROWS * COLUMNS).fill(0x3f81).buffer);
 const out = new Float32Array(ROWS * COLUMNS);
 const other = new Float32Array(ROWS * COLUMNS).fill(1);
 const placing = new Placing();
