@@ -64,7 +64,8 @@ function timed(run: () => unknown): string {
     runs
       .map((one) => one[of])
       .toSorted((a, b) => a - b)
-      [Math.floor(RUNS / 2)]!.toFixed(3);
+      .at(Math.floor(RUNS / 2))!
+      .toFixed(3);
   const first = runs[0]!.passed.toFixed(3);
   return `first ${first} s, median ${median("passed")} s, of which ${median("processor")} s of a processor`;
 }
