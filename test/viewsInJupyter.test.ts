@@ -1,0 +1,123 @@
+import { type ChildProcess, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { type Browser, type BrowserContext, chromium } from "playwright-core";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+// @ts-expect-error: plain JavaScript, so that the set-up needs nothing
+import { jupyterEnv } from "../scripts/jupyter.mjs";
+import type { Figure } from "../viz/index.ts";
+import {
+  CHROMIUM_ARGS,
+  cache,
+  distrust,
+  findChromium,
+  isLight,
+  LIMIT,
+  look,
+  open,
+  root,
+  screenshot,
+  startLab,
+  VIEWPORT,
+} from "./lab.ts";
+import { VIEWS } from "./viz/views.ts";
+
+const path = join(cache, "views.ipynb");
+const SCHEMES = ["light", "dark"] as const;
+
+/** A notebook whose outputs are figures, as a kernel would have left them. */
+function notebookOf(made: readonly Figure[]): object {
+  const cells = made.map((figure, i) => ({
+    cell_type: "code",
+    id: `figure-${i}`,
+    execution_count: i + 1,
+    metadata: {},
+    source: [`show(figures[${i}]);`],
+    outputs: [{ output_type: "display_data", metadata: {}, data: figure.bundle() }],
+  }));
+  const kernelspec = { display_name: "TypeScript", language: "typescript", name: "tslab" };
+  return { cells, metadata: { kernelspec }, nbformat: 4, nbformat_minor: 5 };
+}
+
+/** Runs a command of Jupyter's in the project's own surroundings. */
+function jupyter(...command: string[]): void {
+  const python = join(root, ".venv", "bin", "python");
+  const ran = spawnSync(python, ["-m", ...command], {
+    cwd: root,
+    env: { ...process.env, ...(jupyterEnv as Record<string, string>) },
+    encoding: "utf8",
+  });
+  expect(ran.status, ran.stderr).toBe(0);
+}
+
+describe("every view in a notebook", { timeout: LIMIT }, () => {
+  let lab: ChildProcess;
+  let address: URL;
+  let browser: Browser;
+  let count: number;
+
+  const context = (colorScheme: "light" | "dark", javaScriptEnabled = true): Promise<BrowserContext> =>
+    browser.newContext({ viewport: VIEWPORT, colorScheme, javaScriptEnabled });
+
+  beforeAll(async () => {
+    const made = Object.values(VIEWS).map((view) => view());
+    count = made.length;
+    writeFileSync(path, JSON.stringify(notebookOf(made)));
+    browser = await chromium.launch({ executablePath: findChromium(), args: CHROMIUM_ARGS });
+    ({ lab, address } = await startLab(path));
+  }, LIMIT);
+
+  afterAll(async () => {
+    await browser?.close();
+    if (lab?.exitCode === null) {
+      lab.kill("SIGTERM");
+      await once(lab, "exit");
+    }
+    rmSync(path, { force: true });
+  }, LIMIT);
+
+  test.each(SCHEMES)("stands as a picture in JupyterLab where it is not trusted, %s", async (scheme) => {
+    distrust(path);
+    const { page, complaints } = await open(await context(scheme), address);
+    await expect
+      .poll(look(page), { timeout: LIMIT })
+      .toMatchObject({ figures: count, pictures: count, broken: 0, drawn: 0, scripts: 0 });
+    expect(await isLight(page)).toBe(scheme === "light");
+    expect(await page.locator(".jp-OutputArea figcaption").count()).toBe(count);
+    expect(await page.locator(".jp-OutputArea details table").count()).toBe(count);
+    await screenshot(page, `views-untrusted-${scheme}`);
+    expect(complaints).toEqual({ errors: [], strangers: [] });
+  });
+
+  test.each(SCHEMES)("is drawn by its script in JupyterLab where it is trusted, %s", async (scheme) => {
+    jupyter("jupyter", "trust", path);
+    const { page, complaints } = await open(await context(scheme), address);
+    await expect
+      .poll(look(page), { timeout: LIMIT })
+      .toMatchObject({ figures: count, pictures: 0, drawn: count, stderr: "" });
+    const first = page.locator(".jp-OutputArea figure svg").first();
+    await first.press("Escape");
+    await first.press("ArrowRight");
+    expect(await page.locator(".jp-OutputArea figure .tip.on").count()).toBe(1);
+    await first.press("Escape");
+    await screenshot(page, `views-trusted-${scheme}`);
+    expect(complaints).toEqual({ errors: [], strangers: [] });
+  });
+
+  test("is drawn, or stands as a picture, in the page that nbconvert makes", async () => {
+    jupyter("nbconvert", "--to", "html", "--output", "views.html", path);
+    const html = join(cache, "views.html");
+    for (const scripts of [true, false]) {
+      const page = await (await context("light", scripts)).newPage();
+      // The page asks for libraries of its own that no figure needs.
+      await page.route(/^https?:/, (route) => route.abort());
+      await page.goto(`file://${html}`);
+      const drawn = await page.locator("figure.moescope svg").count();
+      const pictures = await page.locator('figure.moescope > img[src^="data:image/svg+xml"]').count();
+      expect({ drawn, pictures }).toEqual(scripts ? { drawn: count, pictures: 0 } : { drawn: 0, pictures: count });
+    }
+    expect(readFileSync(html, "utf8").match(/<figure class="moescope"/g)).toHaveLength(count);
+    rmSync(html);
+  });
+});
