@@ -36,7 +36,7 @@ export interface TextActivationsData {
 
 /** Tokens that one figure can hold, and values that the neuron picker can take along, within 300 kB. */
 const MOST_TOKENS = 256;
-const MOST_VALUES = 11_264;
+const MOST_VALUES = 5120;
 
 const SIZE = 14;
 const BOX = 22;

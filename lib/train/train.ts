@@ -39,7 +39,8 @@ export interface TrainOptions {
 
 /**
  * Fresh parameters: matrices are normal with deviation 1/sqrt(fan-in), those that write to the residual stream smaller
- * by sqrt(2·n_layers), so that the stream keeps its size; embeddings have deviation 1, gains are 1, biases 0.
+ * by sqrt(2·n_layers), so that the stream keeps its size; embeddings have deviation 1 (tied ones,
+ * which unembed too, 1/sqrt(d_model)), gains are 1, biases 0.
  * @see Radford et al. 2019 (GPT-2), section 2.3, for the scaling of residual layers
  */
 export function freshParams(config: ModelConfig, seed: number): Map<string, tf.Tensor> {
@@ -49,7 +50,8 @@ export function freshParams(config: ModelConfig, seed: number): Map<string, tf.T
       params.set(name, /\.b(_\w+)?$/.test(name) ? tf.zeros(shape) : tf.ones(shape));
       continue;
     }
-    const fanIn = name.startsWith("embed.") ? 1 : shape.at(-2)!;
+    const embedded = config.tiedEmbeddings === true ? config.dModel : 1; // tied ones are the unembedding too
+    const fanIn = name.startsWith("embed.") ? embedded : shape.at(-2)!;
     const writesResidual = /W_(O|down)$/.test(name);
     const deviation = fanIn ** -0.5 * (writesResidual ? (2 * config.nLayers) ** -0.5 : 1);
     params.set(name, tf.randomNormal(shape, 0, deviation, "float32", seed * 1000 + index + 1));
