@@ -39,9 +39,10 @@ export interface RankedPairs {
  * The same of a trace that was checked, with both kinds of pairs in one pass.
  * @throws RangeError for choices that are not top_k different experts each
  */
-export function pairsByRank(where: string, { nExperts, topK, layers, expertIndices }: RoutingTrace): RankedPairs {
+export function pairsByRank(where: string, trace: RoutingTrace): RankedPairs {
+  const { nExperts, topK, layers, expertIndices } = trace;
   const square = nExperts * nExperts;
-  const near = new Uint32Array(layers.length * square); // an expert with itself: its tokens
+  const near = new Uint32Array(layers.length * square);
   const far = new Uint32Array(layers.length * square);
   for (let from = 0, layer = 0; from < expertIndices.length; from += topK) {
     const end = from + topK;
@@ -49,32 +50,34 @@ export function pairsByRank(where: string, { nExperts, topK, layers, expertIndic
       const i = expertIndices[a]!;
       if (i >= nExperts) throw new RangeError(`${where}: expert must be below nExperts (${nExperts}), got ${i}`);
       const row = layer + i * nExperts;
-      near[row + i]! += 1;
       if (a + 1 < end) near[row + expertIndices[a + 1]!]! += 1;
       for (let b = a + 2; b < end; b++) far[row + expertIndices[b]!]! += 1;
     }
     layer = layer + square === near.length ? 0 : layer + square;
   }
-  const counts = diagonals(near, nExperts);
-  const twice = diagonals(far, nExperts);
-  for (const [row, layer] of layers.entries()) {
-    let assignments = 0;
-    for (let at = row * nExperts; at < (row + 1) * nExperts; at++) assignments += counts[at]! + twice[at]!;
-    if (assignments * layers.length !== expertIndices.length)
-      throw new RangeError(`${where}: a token's ${topK} experts must be different, got one twice in layer ${layer}`);
+  for (let row = 0; row < layers.length * nExperts; row++) {
+    const itself = row * nExperts + (row % nExperts);
+    if (near[itself]! + far[itself]! > 0)
+      throw new RangeError(
+        `${where}: a token's ${topK} experts must be different, got one twice in layer ${layers[Math.floor(row / nExperts)]}`,
+      );
   }
-  return { counts, near: bothWays(near, nExperts), far: bothWays(far, nExperts) };
+  const pairs = { near: bothWays(near, nExperts), far: bothWays(far, nExperts) };
+  return { counts: topK === 1 ? singles(trace) : partners(pairs, topK, nExperts), ...pairs };
 }
 
-/** Takes the diagonals out of square tables: [n_layers, n_experts]. */
-function diagonals(tables: Uint32Array, nExperts: number): Uint32Array {
-  const diagonal = new Uint32Array(tables.length / nExperts);
-  for (let row = 0; row < diagonal.length; row++) {
-    const at = row * nExperts + (row % nExperts);
-    diagonal[row] = tables[at]!;
-    tables[at] = 0;
-  }
-  return diagonal;
+/** Tokens of each expert that is a token's only one: [n_layers, n_experts]. */
+function singles({ nExperts, layers, expertIndices }: RoutingTrace): Uint32Array {
+  const counts = new Uint32Array(layers.length * nExperts);
+  for (const [at, expert] of expertIndices.entries()) counts[(at % layers.length) * nExperts + expert]! += 1;
+  return counts;
+}
+
+/** Tokens of each expert, which has top_k − 1 partners in each: [n_layers, n_experts]. */
+function partners({ near, far }: Omit<RankedPairs, "counts">, topK: number, nExperts: number): Uint32Array {
+  const counts = new Uint32Array(near.length / nExperts);
+  for (let at = 0; at < near.length; at++) counts[Math.floor(at / nExperts)]! += near[at]! + far[at]!;
+  return counts.map((count) => count / (topK - 1));
 }
 
 /** Adds to each direction of square tables the other's. */
