@@ -23,7 +23,7 @@ beforeAll(async () => {
 
 describe("the gallery", () => {
   test("shows every view", () => {
-    const tools = ["show", "runCurves"];
+    const tools = ["init", "liveText", "runCurves", "show"];
     const views = Object.entries(viz)
       .filter(([name, value]) => typeof value === "function" && /^[a-z]/.test(name) && !tools.includes(name))
       .map(([name]) => name);
