@@ -83,7 +83,7 @@ describe.each(notebooks)("%s in JupyterLab", { timeout: LIMIT }, (name) => {
     const { page, complaints } = await open(await context("light"), address);
     await runAll(page);
     figures = figuresIn(copy);
-    expect(figures).toBeGreaterThan(0);
+    expect(figures).toBe(figuresIn(join(root, "notebooks", name)));
     await expect
       .poll(look(page), { timeout: LIMIT })
       .toMatchObject({ figures, drawn: figures, pictures: 0, stderr: "" });
