@@ -41,7 +41,14 @@ test("every example in a docstring runs, and gives the number that it states", a
   const [before, after] = [x, y].map((values) => Array.from({ length: 20 }, (_, i) => values[i % 3]!));
   const losses = { perToken: Float32Array.of(1, 2, 3), offsets: Int32Array.of(0, 1, 3), mean: 2 };
   const given = { trace, early, outputs, x, y, nTokens: 3, a, b, dFf: 2, before, after, mean, Float32Array };
-  const run = { lossOf: () => losses, model: null, texts: [], hooks: {} };
+  const changes = Float64Array.from({ length: 20 }, (_, i) => (i * 7) % 11);
+  const ablations = {
+    kinds: [{ changes }],
+    perDocument: Float64Array.of(9, 8, 7, 6, 5),
+    nExperts: 4,
+    tokens: [4, 1, 3, 2],
+  };
+  const run = { lossOf: () => losses, model: null, texts: [], hooks: {}, ablations };
   const scope = Object.assign(given, run, ...modules) as object;
   expect(examples.length).toBeGreaterThan(30);
   for (const { file, code, stated } of examples) {
