@@ -1,6 +1,6 @@
 import * as tf from "@tensorflow/tfjs";
 import type { LatentConfig, ModelConfig } from "./config.ts";
-import { attention, causalMask, type KeyValues } from "./ops/attention.ts";
+import { type AttentionTap, attention, causalMask, type KeyValues } from "./ops/attention.ts";
 import { product } from "./ops/product.ts";
 import { rmsNorm } from "./ops/rmsNorm.ts";
 import { apart, type RopeTables, rope, ropeTables, yarnScoreFactor } from "./ops/rope.ts";
@@ -84,11 +84,14 @@ export function attend(
       scale: config.attentionScale ?? config.dHead ** -0.5 * stretched,
       softcap: config.attentionSoftcap ?? null,
       mask,
+      causal: true,
       sinks,
     };
+    const watch = (hook: "attn.hook_attn_scores" | "attn.hook_pattern"): AttentionTap =>
+      taps.wants(hook) ? (value) => taps.tap(hook, value) : null;
     const z = attention(rotQ, keyValues, scoring, {
-      scores: (scores) => taps.tap("attn.hook_attn_scores", scores),
-      pattern: (pattern) => taps.tap("attn.hook_pattern", pattern),
+      scores: watch("attn.hook_attn_scores"),
+      pattern: watch("attn.hook_pattern"),
     });
     const heads = taps.tap("attn.hook_z", z).reshape<tf.Tensor2D>([x.shape[0], -1]);
     return withBias(

@@ -14,15 +14,33 @@ export interface ScoreOptions {
   softcap: number | null;
   /** [q_pos, k_pos] or [n_heads, q_pos, k_pos], added to the scores; null: nothing is masked. */
   mask: tf.Tensor2D | tf.Tensor3D | null;
+  /** The mask hides all keys after a query, the queries being the last tokens: those products need not be made. */
+  causal?: boolean;
   /** A score for each head, [n_heads], that takes part in its softmax and is then left out; absent: none. */
   sinks?: tf.Tensor1D | null;
 }
 
-/** What watches attention on its way; each gets and returns [batch, n_heads, q_pos, k_pos]. */
+/** Gets and returns [batch, n_heads, q_pos, k_pos]; null: nobody looks, and the whole of it is not put together. */
+export type AttentionTap = ((value: tf.Tensor4D) => tf.Tensor4D) | null;
+
+/** What watches attention on its way. */
 export interface AttentionTaps {
-  scores(value: tf.Tensor4D): tf.Tensor4D;
-  pattern(value: tf.Tensor4D): tf.Tensor4D;
+  scores: AttentionTap;
+  pattern: AttentionTap;
 }
+
+/** Some queries that stand together, and the keys that they may look at: the first ones. */
+interface QueryBlock {
+  start: number;
+  length: number;
+  reach: number;
+}
+
+/**
+ * Queries in a block. A text of several blocks is attended to block by block, each over the keys up to its own end: of the
+ * products and the softmax, the part above the diagonal falls away, three eighths of them at four blocks.
+ */
+const BLOCK = 128;
 
 /**
  * The additive causal mask of `length` queries that follow `past` keys: 0 where a query may look, −Infinity elsewhere.
@@ -49,22 +67,100 @@ export function causalMask(length: number, past: number, window = Number.POSITIV
  */
 export function attention(
   q: tf.Tensor4D,
-  { keys, values }: KeyValues,
-  { scale, softcap, mask, sinks = null }: ScoreOptions,
+  keyValues: KeyValues,
+  options: ScoreOptions,
   taps: AttentionTaps,
 ): tf.Tensor4D {
   return tf.tidy(() => {
-    const [batch, qPos, nHeads, dHead] = q.shape;
-    const [, nKvHeads, kPos] = keys.shape;
-    const grouped: [number, number, number, number] = [batch, nKvHeads, (nHeads / nKvHeads) * qPos, dHead];
-    const queries = q.mul(scale).transpose([0, 2, 1, 3]).reshape(grouped);
-    const products = queries.matMul(keys, false, true).reshape<tf.Tensor4D>([batch, nHeads, qPos, kPos]);
-    const bent = softcap === null ? products : products.div(softcap).tanh().mul<tf.Tensor4D>(softcap);
-    const scores = taps.scores(mask === null ? bent : bent.add<tf.Tensor4D>(mask));
-    const pattern = taps.pattern(sinks === null ? tf.softmax(scores) : softmaxWithSinks(scores, sinks));
-    const z = pattern.reshape([batch, nKvHeads, grouped[2], kPos]).matMul(values);
-    return z.reshape([batch, nHeads, qPos, -1]).transpose<tf.Tensor4D>([0, 2, 1, 3]);
+    const whole: QueryBlock = { start: 0, length: q.shape[1], reach: keyValues.keys.shape[2] };
+    const cut = options.causal === true ? queryBlocks(whole) : [whole];
+    const scaled = q.mul<tf.Tensor4D>(options.scale);
+    const scores = show(
+      cut.map((block) => ({ block, value: scoresOf(scaled, keyValues.keys, options, block) })),
+      -Infinity,
+      whole,
+      taps.scores,
+    );
+    const { sinks = null } = options;
+    const patterns = show(
+      scores.map(({ block, value }) => ({
+        block,
+        value: sinks === null ? tf.softmax(value) : softmaxWithSinks(value, sinks),
+      })),
+      0,
+      whole,
+      taps.pattern,
+    );
+    return tf.concat(
+      patterns.map(({ block, value }) => mix(value, keyValues.values, block)),
+      1,
+    );
   });
+}
+
+/** The blocks of a causal run. */
+function queryBlocks({ length, reach }: QueryBlock): QueryBlock[] {
+  const nBlocks = Math.ceil(length / BLOCK);
+  return Array.from({ length: nBlocks }, (_, i) => {
+    const end = Math.min((i + 1) * BLOCK, length);
+    return { start: i * BLOCK, length: end - i * BLOCK, reach: reach - length + end };
+  });
+}
+
+/** Products of a block's queries with the keys in its reach, bent and masked: [batch, n_heads, length, reach]. */
+function scoresOf(
+  scaled: tf.Tensor4D,
+  keys: tf.Tensor4D,
+  { softcap, mask }: ScoreOptions,
+  { start, length, reach }: QueryBlock,
+): tf.Tensor4D {
+  const [batch, qPos, nHeads, dHead] = scaled.shape;
+  const nKvHeads = keys.shape[1];
+  const own = length === qPos ? scaled : scaled.slice([0, start, 0, 0], [-1, length, -1, -1]);
+  const queries = own.transpose([0, 2, 1, 3]).reshape([batch, nKvHeads, (nHeads / nKvHeads) * length, dHead]);
+  const products = queries
+    .matMul(firstKeys(keys, reach), false, true)
+    .reshape<tf.Tensor4D>([batch, nHeads, length, reach]);
+  const bent = softcap === null ? products : products.div(softcap).tanh().mul<tf.Tensor4D>(softcap);
+  if (mask === null) return bent;
+  return bent.add(length === qPos ? mask : (mask as tf.Tensor2D).slice([start, 0], [length, reach]));
+}
+
+/** What a block's queries read: their patterns times the values, [batch, length, n_heads, d_value]. */
+function mix(pattern: tf.Tensor4D, values: tf.Tensor4D, { length, reach }: QueryBlock): tf.Tensor4D {
+  const [batch, nHeads] = pattern.shape;
+  const nKvHeads = values.shape[1];
+  const grouped = pattern.reshape([batch, nKvHeads, (nHeads / nKvHeads) * length, reach]);
+  const z = grouped.matMul(firstKeys(values, reach)).reshape([batch, nHeads, length, -1]);
+  return z.transpose<tf.Tensor4D>([0, 2, 1, 3]);
+}
+
+function firstKeys(all: tf.Tensor4D, reach: number): tf.Tensor4D {
+  return reach === all.shape[2] ? all : all.slice([0, 0, 0, 0], [-1, -1, reach, -1]);
+}
+
+/**
+ * Shows the blocks as one, and returns them as they were, so that watching changes no bit. A replacement goes on as one block,
+ * whole: it may let a query look anywhere.
+ * @param beyond what stands where a block has no keys
+ */
+function show(
+  pieces: { block: QueryBlock; value: tf.Tensor4D }[],
+  beyond: number,
+  whole: QueryBlock,
+  tap: AttentionTap,
+): { block: QueryBlock; value: tf.Tensor4D }[] {
+  if (tap === null) return pieces;
+  const padded = pieces.map(({ block, value }) => padKeys(value, whole.reach - block.reach, beyond));
+  const seen = padded.length === 1 ? padded[0]! : tf.concat(padded, 2);
+  const left = tap(seen);
+  return left === seen ? pieces : [{ block: whole, value: left }];
+}
+
+function padKeys(value: tf.Tensor4D, nKeys: number, filling: number): tf.Tensor4D {
+  if (nKeys === 0) return value;
+  const [batch, nHeads, length] = value.shape;
+  return tf.concat([value, tf.fill<tf.Rank.R4>([batch, nHeads, length, nKeys], filling)], 3);
 }
 
 /**

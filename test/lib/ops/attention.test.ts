@@ -5,7 +5,7 @@ import { type AttentionTaps, attention, causalMask } from "../../../lib/ops/atte
 import { expectClose, relativeError, seeded } from "../../helpers.ts";
 
 const BACKENDS: BackendName[] = ["tensorflow", "wasm"];
-const UNWATCHED: AttentionTaps = { scores: (value) => value, pattern: (value) => value };
+const UNWATCHED: AttentionTaps = { scores: null, pattern: null };
 
 function randomTensor(shape: [number, number, number, number], seed: number): tf.Tensor4D {
   const random = seeded(seed);
@@ -161,6 +161,94 @@ describe.each(BACKENDS)("attention on %s", (backend) => {
         const z = attention(rest, heads, { ...scoring, mask: causalMask(6 - past, past) }, UNWATCHED);
         expectClose(z, full.slice([0, past, 0, 0], [-1, 6 - past, -1, -1]), 1e-6);
       }
+    });
+  });
+
+  describe("a causal run of 300 tokens, which is cut into blocks of queries", () => {
+    const [batch, pos, nHeads, nKvHeads, dHead] = [2, 300, 4, 2, 4];
+    const inputs = () => {
+      const scoring = { scale: 0.7, softcap: null, mask: causalMask(pos, 0) };
+      return {
+        scoring,
+        blocked: { ...scoring, causal: true },
+        q: randomTensor([batch, pos, nHeads, dHead], 4),
+        keys: randomTensor([batch, nKvHeads, pos, dHead], 5),
+        values: randomTensor([batch, nKvHeads, pos, 3], 6),
+      };
+    };
+
+    test("gives what it gives whole, with a window and after a past too, and so do its gradients", () => {
+      tf.tidy(() => {
+        const { scoring, blocked, q, keys, values } = inputs();
+        expectClose(
+          attention(q, { keys, values }, blocked, UNWATCHED),
+          attention(q, { keys, values }, scoring, UNWATCHED),
+          1e-5,
+        );
+        const windowed = { ...scoring, mask: causalMask(pos, 0, 40) };
+        expectClose(
+          attention(q, { keys, values }, { ...windowed, causal: true }, UNWATCHED),
+          attention(q, { keys, values }, windowed, UNWATCHED),
+          1e-5,
+        );
+        const rest = q.slice<tf.Tensor4D>([0, 20, 0, 0], [-1, 280, -1, -1]);
+        const late = { ...scoring, mask: causalMask(280, 20) };
+        expectClose(
+          attention(rest, { keys, values }, { ...late, causal: true }, UNWATCHED),
+          attention(rest, { keys, values }, late, UNWATCHED),
+          1e-5,
+        );
+        const gradients = (options: typeof scoring): tf.Tensor[] =>
+          tf.grads((a, b, c) =>
+            attention(a as tf.Tensor4D, { keys: b as tf.Tensor4D, values: c as tf.Tensor4D }, options, UNWATCHED)
+              .square()
+              .sum(),
+          )([q, keys, values]);
+        for (const [i, gradient] of gradients(blocked).entries()) expectClose(gradient, gradients(scoring)[i]!, 1e-5);
+      });
+    });
+
+    test("is seen whole, and watching changes no bit", () => {
+      tf.tidy(() => {
+        const { scoring, blocked, q, keys, values } = inputs();
+        const watch = (options: typeof scoring) => {
+          const seen: Float32Array[] = [];
+          const keep = (value: tf.Tensor4D): tf.Tensor4D => {
+            expect(value.shape).toEqual([batch, nHeads, pos, pos]);
+            seen.push(value.dataSync<"float32">());
+            return value;
+          };
+          const z = attention(q, { keys, values }, options, { scores: keep, pattern: keep });
+          return { z: z.dataSync(), scores: seen[0]!, pattern: seen[1]! };
+        };
+        const parts = watch(blocked);
+        const whole = watch(scoring);
+        expect(parts.z).toEqual(attention(q, { keys, values }, blocked, UNWATCHED).dataSync());
+        expect(parts.scores.map((x) => Number(x === -Infinity))).toEqual(
+          whole.scores.map((x) => Number(x === -Infinity)),
+        );
+        const finite = (scores: Float32Array): Float32Array => scores.filter((x) => x !== -Infinity);
+        expect(relativeError(finite(parts.scores), finite(whole.scores))).toBeLessThan(1e-5);
+        expect(relativeError(parts.pattern, whole.pattern)).toBeLessThan(1e-5);
+      });
+    });
+
+    test("may look ahead where a hook says so", () => {
+      tf.tidy(() => {
+        const { blocked, q, keys, values } = inputs();
+        const even = (): tf.Tensor4D => tf.zeros([batch, nHeads, pos, pos]);
+        const z = attention(q, { keys, values }, blocked, { ...UNWATCHED, scores: even });
+        const means = values.mean(2); // [batch, n_kv_heads, d_value]
+        expectClose(z.slice([1, 0, 3, 0], [1, 1, 1, -1]).flatten(), means.slice([1, 1, 0], [1, 1, -1]).flatten(), 1e-5);
+        const last = (): tf.Tensor4D =>
+          tf.oneHot(tf.fill([batch, nHeads, pos], pos - 1, "int32"), pos).toFloat() as tf.Tensor4D;
+        const chosen = attention(q, { keys, values }, blocked, { ...UNWATCHED, pattern: last });
+        expectClose(
+          chosen.slice([0, 0, 0, 0], [1, 1, 1, -1]).flatten(),
+          values.slice([0, 0, pos - 1, 0], [1, 1, 1, -1]).flatten(),
+          1e-6,
+        );
+      });
     });
   });
 
