@@ -88,7 +88,7 @@ export function attend(
       sinks,
     };
     const watch = (hook: "attn.hook_attn_scores" | "attn.hook_pattern"): AttentionTap =>
-      taps.wants(hook) ? (value) => taps.tap(hook, value) : null;
+      taps.wants(hook) ? (seen) => taps.tap(hook, seen) : null;
     const z = attention(rotQ, keyValues, scoring, {
       scores: watch("attn.hook_attn_scores"),
       pattern: watch("attn.hook_pattern"),

@@ -158,9 +158,8 @@ function show(
 }
 
 function padKeys(value: tf.Tensor4D, nKeys: number, filling: number): tf.Tensor4D {
-  if (nKeys === 0) return value;
-  const [batch, nHeads, length] = value.shape;
-  return tf.concat([value, tf.fill<tf.Rank.R4>([batch, nHeads, length, nKeys], filling)], 3);
+  const none: [number, number] = [0, 0];
+  return nKeys === 0 ? value : value.pad([none, none, none, [0, nKeys]], filling);
 }
 
 /**
