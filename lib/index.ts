@@ -72,7 +72,7 @@ export { joinTraces, positionsOf, sequencesOf } from "./trace/sequences.ts";
 export { openTrace, readTrace, type TraceFile } from "./trace/traceReader.ts";
 export { type TextOfKind, type TraceTextsOptions, traceTexts } from "./trace/traceTexts.ts";
 export { TraceWriter } from "./trace/traceWriter.ts";
-export { type TextLoss, textLoss } from "./train/evaluate.ts";
+export { type TextLoss, type TextLossOptions, textLoss } from "./train/evaluate.ts";
 export { progressText } from "./train/progressText.ts";
 export { parseRun, type TrainingRun } from "./train/run.ts";
 export { readState, writeState } from "./train/state.ts";

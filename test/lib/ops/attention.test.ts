@@ -241,7 +241,15 @@ describe.each(BACKENDS)("attention on %s", (backend) => {
         const means = values.mean(2); // [batch, n_kv_heads, d_value]
         expectClose(z.slice([1, 0, 3, 0], [1, 1, 1, -1]).flatten(), means.slice([1, 1, 0], [1, 1, -1]).flatten(), 1e-5);
         const last = (): tf.Tensor4D =>
-          tf.oneHot(tf.zeros([batch, nHeads, pos], "int32").add(pos - 1), pos).toFloat() as tf.Tensor4D;
+          tf
+            .oneHot(
+              tf
+                .zeros([batch, nHeads, pos])
+                .add(pos - 1)
+                .toInt(),
+              pos,
+            )
+            .toFloat() as tf.Tensor4D;
         const chosen = attention(q, { keys, values }, blocked, { ...UNWATCHED, pattern: last });
         expectClose(
           chosen.slice([0, 0, 0, 0], [1, 1, 1, -1]).flatten(),
