@@ -1,6 +1,7 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { coactivation } from "../../../lib/metrics/coactivation.ts";
+import { countPairs, type PairKind } from "../../../lib/metrics/countPairs.ts";
 import { sketch } from "../../../lib/metrics/sketch.ts";
 import { everyChoice, mean, randomTrace, traceOf } from "./traces.ts";
 
@@ -95,6 +96,46 @@ describe("coactivation", () => {
     const [alone] = coactivation(traceOf({ nExperts: 3, topK: 1, indices: [0, 1, 1] }));
     expect(offDiagonal(alone!.together)).toEqual([0, 0, 0, 0, 0, 0]);
     expect(alone!.chance.conditional.mean).toBe(0);
+  });
+
+  test.each([1, 2, 3, 4, 5, 6, 8])(
+    "counts what a walk over every pair of slots counts, for top-%d of 9 in three layers",
+    (topK) => {
+      const trace = randomTrace({ nExperts: 9, topK, nTokens: 60, layers: [0, 1, 2], seed: topK });
+      const plain = { all: new Map<string, number>(), adjacentRank: new Map<string, number>() };
+      const mark = (kind: PairKind, layer: number, i: number, j: number): void => {
+        for (const key of [`${layer} ${i} ${j}`, `${layer} ${j} ${i}`])
+          plain[kind].set(key, (plain[kind].get(key) ?? 0) + 1);
+      };
+      for (let token = 0; token < 60; token++)
+        for (let layer = 0; layer < 3; layer++) {
+          const row = (token * 3 + layer) * topK;
+          const experts = trace.expertIndices.slice(row, row + topK);
+          for (const [a, i] of experts.entries())
+            for (const [b, j] of experts.entries()) {
+              if (a < b) mark("all", layer, i, j);
+              if (a + 1 === b) mark("adjacentRank", layer, i, j);
+            }
+        }
+      for (const kind of ["all", "adjacentRank"] as const) {
+        const { together, counts } = countPairs(trace, kind);
+        const expected = Array.from({ length: 3 * 81 }, (_, at) => {
+          const [layer, i, j] = [Math.floor(at / 81), Math.floor(at / 9) % 9, at % 9];
+          return plain[kind].get(`${layer} ${i} ${j}`) ?? 0;
+        });
+        expect([...together]).toEqual(expected);
+        expect(counts.reduce((a, b) => a + b)).toBe(60 * 3 * topK);
+      }
+    },
+  );
+
+  test.each([3, 4, 6])("refuses an expert that does not exist, wherever in the top-%d it stands", (topK) => {
+    for (let slot = 0; slot < topK; slot++) {
+      const indices = Array.from({ length: topK }, (_, at) => (at === slot ? 9 : at));
+      expect(() => countPairs(traceOf({ nExperts: 9, topK, indices }), "all")).toThrow(
+        new RangeError("countPairs: expert must be below nExperts (9), got 9"),
+      );
+    }
   });
 
   test("reads a sketch as it reads the trace", () => {
