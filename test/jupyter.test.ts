@@ -1,23 +1,8 @@
-import type { ChildProcess } from "node:child_process";
-import { once } from "node:events";
-import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { copyFileSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { basename, join } from "node:path";
-import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
+import type { Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import {
-  CHROMIUM_ARGS,
-  cache,
-  distrust,
-  findChromium,
-  isLight,
-  LIMIT,
-  look,
-  open,
-  root,
-  screenshot,
-  startLab,
-  VIEWPORT,
-} from "./lab.ts";
+import { cache, distrust, isLight, jupyter, Lab, LIMIT, look, root, screenshot } from "./lab.ts";
 
 const notebooks = readdirSync(join(root, "notebooks")).filter((name) => name.endsWith(".ipynb"));
 
@@ -46,68 +31,65 @@ async function runAll(page: Page): Promise<void> {
   await page.getByText("Saving completed").waitFor({ timeout: LIMIT });
 }
 
-test("there is a notebook to look at", () => {
-  expect(notebooks).toContain("01-first-look.ipynb");
-});
+/** The notebook that is run here too; the others are shown as they are committed, having been run by nbclient elsewhere. */
+const FIRST = "01-first-look.ipynb";
 
-describe.each(notebooks)("%s in JupyterLab", { timeout: LIMIT }, (name) => {
-  const title = basename(name, ".ipynb");
-  // One folder deep, like the notebooks, so that relative paths to the model hold; never the committed file itself.
-  const copy = join(cache, name);
-  let lab: ChildProcess;
-  let address: URL;
-  let browser: Browser;
-  /** Figures in the notebook once it has run. */
-  let figures: number;
+// One folder deep, like the notebooks, so that relative paths to the model hold; never the committed file itself.
+const copyOf = (name: string): string => join(cache, name);
 
-  const context = (colorScheme: "light" | "dark"): Promise<BrowserContext> =>
-    browser.newContext({ viewport: VIEWPORT, colorScheme });
+describe("JupyterLab", { timeout: LIMIT }, () => {
+  let lab: Lab;
 
   beforeAll(async () => {
-    mkdirSync(cache, { recursive: true });
-    copyFileSync(join(root, "notebooks", name), copy);
-    browser = await chromium.launch({ executablePath: findChromium(), args: CHROMIUM_ARGS });
-    ({ lab, address } = await startLab(copy));
+    expect(notebooks).toContain(FIRST);
+    for (const name of notebooks) copyFileSync(join(root, "notebooks", name), copyOf(name));
+    lab = await Lab.start(copyOf(FIRST));
   }, LIMIT);
 
   afterAll(async () => {
-    await browser?.close();
-    if (lab?.exitCode === null) {
-      lab.kill("SIGTERM");
-      await once(lab, "exit");
-    }
-    rmSync(copy, { force: true });
+    await lab?.stop();
+    for (const name of notebooks) rmSync(copyOf(name), { force: true });
   }, LIMIT);
 
-  test("runs every cell, and every figure's script draws", async () => {
-    const { page, complaints } = await open(await context("light"), address);
+  test(`runs every cell of ${FIRST}, and every figure's script draws`, async () => {
+    const { page, complaints } = await lab.open(FIRST, "light");
     await runAll(page);
-    figures = figuresIn(copy);
-    expect(figures).toBe(figuresIn(join(root, "notebooks", name)));
+    const figures = figuresIn(copyOf(FIRST));
+    expect(figures).toBe(figuresIn(join(root, "notebooks", FIRST)));
     await expect
       .poll(look(page), { timeout: LIMIT })
       .toMatchObject({ figures, drawn: figures, pictures: 0, stderr: "" });
-    await screenshot(page, `${title}-run-light`);
     expect(complaints).toEqual({ errors: [], strangers: [] });
   });
 
-  test("draws again when it is opened again, on a dark ground", async () => {
-    const { page, complaints } = await open(await context("dark"), address);
-    await expect.poll(look(page), { timeout: LIMIT }).toMatchObject({ figures, drawn: figures, pictures: 0 });
-    await screenshot(page, `${title}-run-dark`);
-    expect(complaints).toEqual({ errors: [], strangers: [] });
-  });
+  describe.each(notebooks)("with %s", (name) => {
+    const figures = figuresIn(join(root, "notebooks", name));
+    const title = basename(name, ".ipynb");
 
-  test("stands as static pictures where it is not trusted, on a light and on a dark ground", async () => {
-    distrust(copy);
-    for (const scheme of ["light", "dark"] as const) {
-      const { page, complaints } = await open(await context(scheme), address);
+    test.each(["light", "dark"] as const)("draws every figure on a %s ground where it is trusted", async (scheme) => {
+      if (name !== FIRST) jupyter("jupyter", "trust", copyOf(name));
+      const { page, complaints } = await lab.open(name, scheme);
       await expect
         .poll(look(page), { timeout: LIMIT })
-        .toMatchObject({ figures, pictures: figures, broken: 0, drawn: 0, scripts: 0 });
-      expect(await isLight(page)).toBe(scheme === "light");
-      await screenshot(page, `${title}-untrusted-${scheme}`);
+        .toMatchObject({ figures, drawn: figures, pictures: 0, stderr: "" });
+      await screenshot(page, `${title}-trusted-${scheme}`);
       expect(complaints).toEqual({ errors: [], strangers: [] });
-    }
+      await page.context().close();
+    });
+
+    test.each(["light", "dark"] as const)(
+      "stands as pictures on a %s ground where it is not trusted",
+      async (scheme) => {
+        distrust(copyOf(name));
+        const { page, complaints } = await lab.open(name, scheme);
+        await expect
+          .poll(look(page), { timeout: LIMIT })
+          .toMatchObject({ figures, pictures: figures, broken: 0, drawn: 0, scripts: 0 });
+        expect(await isLight(page)).toBe(scheme === "light");
+        await screenshot(page, `${title}-untrusted-${scheme}`);
+        expect(complaints).toEqual({ errors: [], strangers: [] });
+        await page.context().close();
+      },
+    );
   });
 });

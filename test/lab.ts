@@ -1,9 +1,13 @@
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
-import type { BrowserContext, Page } from "playwright-core";
+import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
+import { expect } from "vitest";
+// @ts-expect-error: plain JavaScript, so that the set-up needs nothing
+import { jupyterEnv } from "../scripts/jupyter.mjs";
 
 export const root = fileURLToPath(new URL("..", import.meta.url));
 export const cache = join(root, ".cache");
@@ -13,10 +17,10 @@ const screenshots = join(cache, "screenshots");
 export const LIMIT = 300_000;
 
 /** Tall, since JupyterLab renders only the cells in sight. */
-export const VIEWPORT = { width: 1280, height: 15_000 };
+const VIEWPORT = { width: 1280, height: 15_000 };
 
 /** Headless as root, and without the requests that a browser makes for itself. */
-export const CHROMIUM_ARGS = [
+const CHROMIUM_ARGS = [
   "--no-sandbox",
   "--disable-gpu",
   "--disable-quic",
@@ -26,7 +30,7 @@ export const CHROMIUM_ARGS = [
   "--disable-sync",
 ];
 
-export function findChromium(): string {
+function findChromium(): string {
   const asked = process.env["CHROMIUM_PATH"];
   if (asked) return asked;
   for (const name of ["chromium", "chromium-browser", "google-chrome"]) {
@@ -44,7 +48,7 @@ export interface Complaints {
   strangers: string[];
 }
 
-export function watch(page: Page, origin: string): Complaints {
+function watch(page: Page, origin: string): Complaints {
   const complaints: Complaints = { errors: [], strangers: [] };
   page.on("console", (message) => {
     if (message.type() === "error") complaints.errors.push(message.text());
@@ -91,27 +95,64 @@ export function look(page: Page, area = ".jp-OutputArea"): () => Promise<Outputs
   return () => page.evaluate<Outputs>(LOOK(area));
 }
 
-/** A JupyterLab as `npm start -- --no-browser` gives it, with the address that it prints. */
-export async function startLab(notebook: string): Promise<{ lab: ChildProcess; address: URL }> {
-  const lab = spawn(process.execPath, ["scripts/start.mjs", "--no-browser", notebook], {
-    cwd: root,
-    stdio: ["ignore", "pipe", "inherit"],
-  });
-  for await (const line of createInterface(lab.stdout)) {
-    const [, address] = /^JupyterLab is open at (\S+)/.exec(line) ?? [];
-    if (address !== undefined) return { lab, address: new URL(address) };
+/** JupyterLab and a browser, for the notebooks of one folder. */
+export class Lab {
+  readonly #server: ChildProcess;
+  readonly #browser: Browser;
+  readonly #address: URL;
+
+  private constructor(server: ChildProcess, browser: Browser, address: URL) {
+    this.#server = server;
+    this.#browser = browser;
+    this.#address = address;
   }
-  throw new Error("JupyterLab did not start; what it printed is above");
+
+  /** Starts a JupyterLab as `npm start -- --no-browser` gives it, at the address that it prints. */
+  static async start(notebook: string): Promise<Lab> {
+    const server = spawn(process.execPath, ["scripts/start.mjs", "--no-browser", notebook], {
+      cwd: root,
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    for await (const line of createInterface(server.stdout)) {
+      const [, address] = /^JupyterLab is open at (\S+)/.exec(line) ?? [];
+      if (address === undefined) continue;
+      const browser = await chromium.launch({ executablePath: findChromium(), args: CHROMIUM_ARGS });
+      return new Lab(server, browser, new URL(address));
+    }
+    throw new Error("JupyterLab did not start; what it printed is above");
+  }
+
+  context(colorScheme: "light" | "dark", javaScriptEnabled = true): Promise<BrowserContext> {
+    return this.#browser.newContext({ viewport: VIEWPORT, colorScheme, javaScriptEnabled });
+  }
+
+  /** Opens a notebook of the folder in a workspace of its own, so that the reader's open tabs stay as they are. */
+  async open(name: string, colorScheme: "light" | "dark"): Promise<{ page: Page; complaints: Complaints }> {
+    const page = await (await this.context(colorScheme)).newPage();
+    const complaints = watch(page, this.#address.origin);
+    const folder = new URL("../workspaces/test/tree/", this.#address);
+    await page.goto(`${folder.href}${encodeURIComponent(name)}${this.#address.search}&reset`);
+    await page.locator(".jp-Notebook .jp-CodeCell").first().waitFor({ timeout: LIMIT });
+    await page.getByText(/^\S+ \| Idle$/).waitFor({ timeout: LIMIT });
+    return { page, complaints };
+  }
+
+  async stop(): Promise<void> {
+    await this.#browser.close();
+    if (this.#server.exitCode !== null) return;
+    this.#server.kill("SIGTERM");
+    await once(this.#server, "exit");
+  }
 }
 
-/** Opens a notebook in a workspace of its own, so that the reader's open tabs stay as they are. */
-export async function open(context: BrowserContext, address: URL): Promise<{ page: Page; complaints: Complaints }> {
-  const page = await context.newPage();
-  const complaints = watch(page, address.origin);
-  await page.goto(`${address.href.replace("/lab/tree/", "/lab/workspaces/test/tree/")}&reset`);
-  await page.locator(".jp-Notebook .jp-CodeCell").first().waitFor({ timeout: LIMIT });
-  await page.getByText(/^\S+ \| Idle$/).waitFor({ timeout: LIMIT });
-  return { page, complaints };
+/** Runs a command of Jupyter's in the project's own surroundings. */
+export function jupyter(...command: string[]): void {
+  const ran = spawnSync(join(root, ".venv", "bin", "python"), ["-m", ...command], {
+    cwd: root,
+    env: { ...process.env, ...(jupyterEnv as Record<string, string>) },
+    encoding: "utf8",
+  });
+  expect(ran.status, ran.stderr).toBe(0);
 }
 
 /** Whether JupyterLab shows itself on a light ground. */

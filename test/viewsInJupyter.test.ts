@@ -1,26 +1,8 @@
-import { type ChildProcess, spawnSync } from "node:child_process";
-import { once } from "node:events";
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
-import { type Browser, type BrowserContext, chromium } from "playwright-core";
+import { basename, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-// @ts-expect-error: plain JavaScript, so that the set-up needs nothing
-import { jupyterEnv } from "../scripts/jupyter.mjs";
 import type { Figure } from "../viz/index.ts";
-import {
-  CHROMIUM_ARGS,
-  cache,
-  distrust,
-  findChromium,
-  isLight,
-  LIMIT,
-  look,
-  open,
-  root,
-  screenshot,
-  startLab,
-  VIEWPORT,
-} from "./lab.ts";
+import { cache, distrust, isLight, jupyter, Lab, LIMIT, look, screenshot } from "./lab.ts";
 import { VIEWS } from "./viz/views.ts";
 
 const path = join(cache, "views.ipynb");
@@ -40,46 +22,25 @@ function notebookOf(made: readonly Figure[]): object {
   return { cells, metadata: { kernelspec }, nbformat: 4, nbformat_minor: 5 };
 }
 
-/** Runs a command of Jupyter's in the project's own surroundings. */
-function jupyter(...command: string[]): void {
-  const python = join(root, ".venv", "bin", "python");
-  const ran = spawnSync(python, ["-m", ...command], {
-    cwd: root,
-    env: { ...process.env, ...(jupyterEnv as Record<string, string>) },
-    encoding: "utf8",
-  });
-  expect(ran.status, ran.stderr).toBe(0);
-}
-
 describe("every view in a notebook", { timeout: LIMIT }, () => {
-  let lab: ChildProcess;
-  let address: URL;
-  let browser: Browser;
+  let lab: Lab;
   let count: number;
-
-  const context = (colorScheme: "light" | "dark", javaScriptEnabled = true): Promise<BrowserContext> =>
-    browser.newContext({ viewport: VIEWPORT, colorScheme, javaScriptEnabled });
 
   beforeAll(async () => {
     const made = Object.values(VIEWS).map((view) => view());
     count = made.length;
     writeFileSync(path, JSON.stringify(notebookOf(made)));
-    browser = await chromium.launch({ executablePath: findChromium(), args: CHROMIUM_ARGS });
-    ({ lab, address } = await startLab(path));
+    lab = await Lab.start(path);
   }, LIMIT);
 
   afterAll(async () => {
-    await browser?.close();
-    if (lab?.exitCode === null) {
-      lab.kill("SIGTERM");
-      await once(lab, "exit");
-    }
+    await lab?.stop();
     rmSync(path, { force: true });
   }, LIMIT);
 
   test.each(SCHEMES)("stands as a picture in JupyterLab where it is not trusted, %s", async (scheme) => {
     distrust(path);
-    const { page, complaints } = await open(await context(scheme), address);
+    const { page, complaints } = await lab.open(basename(path), scheme);
     await expect
       .poll(look(page), { timeout: LIMIT })
       .toMatchObject({ figures: count, pictures: count, broken: 0, drawn: 0, scripts: 0 });
@@ -92,7 +53,7 @@ describe("every view in a notebook", { timeout: LIMIT }, () => {
 
   test.each(SCHEMES)("is drawn by its script in JupyterLab where it is trusted, %s", async (scheme) => {
     jupyter("jupyter", "trust", path);
-    const { page, complaints } = await open(await context(scheme), address);
+    const { page, complaints } = await lab.open(basename(path), scheme);
     await expect
       .poll(look(page), { timeout: LIMIT })
       .toMatchObject({ figures: count, pictures: 0, drawn: count, stderr: "" });
@@ -109,7 +70,7 @@ describe("every view in a notebook", { timeout: LIMIT }, () => {
     jupyter("nbconvert", "--to", "html", "--output", "views.html", path);
     const html = join(cache, "views.html");
     for (const scripts of [true, false]) {
-      const page = await (await context("light", scripts)).newPage();
+      const page = await (await lab.context("light", scripts)).newPage();
       // The page asks for libraries of its own that no figure needs.
       await page.route(/^https?:/, (route) => route.abort());
       await page.goto(`file://${html}`);
