@@ -60,6 +60,7 @@ describe("JupyterLab", { timeout: LIMIT }, () => {
       .poll(look(page), { timeout: LIMIT })
       .toMatchObject({ figures, drawn: figures, pictures: 0, stderr: "" });
     expect(complaints).toEqual({ errors: [], strangers: [] });
+    await page.context().close();
   });
 
   describe.each(notebooks)("with %s", (name) => {
