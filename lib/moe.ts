@@ -1,7 +1,8 @@
 import * as tf from "@tensorflow/tfjs";
 import type { MoeConfig } from "./config.ts";
 import { type DenseTaps, type DenseWeights, dense } from "./dense.ts";
-import { dispatch, type ExpertWeights, runExperts } from "./experts.ts";
+import { dispatch } from "./dispatch.ts";
+import { type ExpertWeights, runExperts } from "./experts.ts";
 import { type RouterTaps, route } from "./router.ts";
 import type { BlockTaps } from "./taps.ts";
 

@@ -185,6 +185,9 @@ export function assembleWeights(
         gluLimit: mlp.gluLimit,
         biases: mlp.bias === true ? { gate: bias(gate), up: bias(up), down: bias(down) } : undefined,
         stacked: params.has(gate) ? three<tf.Tensor3D>(param) : null,
+        get trained() {
+          return streaming === undefined && params.get(gate) instanceof tf.Variable;
+        },
         one: (e) => three((name) => expert(name, e)),
         expect: (busy) => streaming?.expectExperts(l, busy),
       },

@@ -1,9 +1,9 @@
 import * as tf from "@tensorflow/tfjs";
 import type { ModelConfig } from "../config.ts";
 import { CheckpointError, ConfigError } from "../errors.ts";
-import { MOST_BATCHED_BYTES } from "../experts.ts";
 import type { WeightRecipe } from "../families/family.ts";
 import { paramShapes } from "../params.ts";
+import { MOST_BATCHED_BYTES } from "../rowsTogether.ts";
 import { assembleWeights, type Weights } from "../weights.ts";
 import type { Checkpoint, Span } from "./checkpoint.ts";
 import { Placing } from "./placing.ts";
@@ -42,6 +42,8 @@ export class StreamedWeights {
   readonly #kept = new Map<string, tf.Tensor>();
   /** Experts of each block that have tokens in this run. */
   readonly #busy = new Map<number, readonly number[]>();
+  /** All experts of one part, of the block whose experts run: what one of them does by itself needs no second reading. */
+  #stack: { name: string; experts: tf.Tensor3D } | null = null;
   #room: number;
   /** Bytes of what every token needs and is not kept yet. */
   #reserved: number;
@@ -86,7 +88,7 @@ export class StreamedWeights {
     this.weights = assembleWeights(
       config,
       { has: (name) => recipes.has(name), get: (name) => this.#get(name) },
-      (name, e) => this.#read(this.#expert(name, e), this.#shapes.get(name)!.slice(1)) as tf.Tensor2D,
+      (name, e) => this.#one(name, e),
       {
         embed: (ids) => this.#embed(ids),
         unembed: (x) => this.#unembed(x),
@@ -104,6 +106,7 @@ export class StreamedWeights {
   async dispose(): Promise<void> {
     tf.dispose([...this.#kept.values()]);
     this.#kept.clear();
+    this.#dropStack();
     await this.#readAhead.close();
     await this.#checkpoint.close();
   }
@@ -150,6 +153,7 @@ export class StreamedWeights {
 
   #expectExperts(layer: number, busy: readonly number[]): void {
     this.#busy.set(layer, busy);
+    this.#dropStack();
     const names = EXPERT_PARTS.map((part) => `blocks.${layer}.mlp.${part}`);
     const experts = names.flatMap((name) => busy.map((e) => this.#expert(name, e)));
     this.#expect([...experts, ...this.#following(names.at(-1)!)]);
@@ -193,14 +197,29 @@ export class StreamedWeights {
         `weights: ${name} must be in memory as a whole, got a streamed model; load it without memoryBudget`,
       );
     if (!this.#isOfExperts(name)) return this.#read(this.#whole(name), shape);
-    return tf.tidy(() => {
+    this.#dropStack();
+    const experts = tf.tidy(() => {
       const busy = this.#busy.get(blockOf(name)!);
       const none = tf.zeros(shape.slice(1));
       const matrices = Array.from({ length: shape[0]! }, (_, e) =>
         busy?.includes(e) === false ? none : this.#read(this.#expert(name, e), shape.slice(1), true),
       );
-      return tf.stack(matrices);
+      return tf.keep(tf.stack(matrices) as tf.Tensor3D);
     });
+    this.#stack = { name, experts };
+    return experts;
+  }
+
+  /** One expert's matrix. */
+  #one(name: string, e: number): tf.Tensor2D {
+    const shape = this.#shapes.get(name)!.slice(1) as [number, number];
+    if (this.#stack?.name !== name) return this.#read(this.#expert(name, e), shape) as tf.Tensor2D;
+    return this.#stack.experts.slice([e, 0, 0], [1, -1, -1]).reshape(shape);
+  }
+
+  #dropStack(): void {
+    this.#stack?.experts.dispose();
+    this.#stack = null;
   }
 
   /**

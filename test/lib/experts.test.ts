@@ -2,15 +2,8 @@ import * as tf from "@tensorflow/tfjs";
 import { beforeAll, describe, expect, test } from "vitest";
 import { type BackendName, useBackend } from "../../lib/backend.ts";
 import type { ModelConfig } from "../../lib/config.ts";
-import {
-  type Dispatch,
-  dispatch,
-  type ExpertStack,
-  type ExpertWeights,
-  expertsBatched,
-  expertsLooped,
-  runExperts,
-} from "../../lib/experts.ts";
+import { type Dispatch, dispatch } from "../../lib/dispatch.ts";
+import { type ExpertStack, type ExpertWeights, expertsBatched, expertsLooped, runExperts } from "../../lib/experts.ts";
 import type { HookFn, Hooks } from "../../lib/hooks.ts";
 import { BlockTaps, Taps } from "../../lib/taps.ts";
 import { relativeError, seeded, TINY } from "../helpers.ts";
@@ -133,7 +126,9 @@ describe.each(BACKENDS)("experts on %s", (backend) => {
     (x: tf.Tensor2D, plan: Dispatch, weights: ReturnType<typeof weightsOf>, taps: BlockTaps) => tf.Tensor2D,
   ][] = [
     ["one by one", (x, plan, weights, taps) => expertsLooped(x, plan, weights, taps)],
-    ["all at once", (x, plan, weights, taps) => expertsBatched(x, plan, weights.stacked, weights, taps)],
+    ["all at once", (x, plan, weights, taps) => expertsBatched(x, plan, weights, taps)],
+    ["one row of each at once", (x, plan, weights, taps) => expertsBatched(x, plan, weights, taps, 1)],
+    ["two rows of each at once", (x, plan, weights, taps) => expertsBatched(x, plan, weights, taps, 2)],
     ["as the loads say", runExperts],
     ["without stacks", (x, plan, weights, taps) => runExperts(x, plan, { ...weights, stacked: null }, taps)],
   ];
@@ -234,23 +229,14 @@ describe.each(BACKENDS)("experts on %s", (backend) => {
             .sum(),
         )([stacked.gate, stacked.up, stacked.down]);
       const taps = tapsOf(4, nExperts, topK);
-      const looped = gradients((gate, up, down) =>
-        expertsLooped(
-          x,
-          plan,
-          {
-            activation: "silu",
-            dFf: D_FF,
-            stacked: null,
-            one: (e) => oneOf({ gate, up, down }, e),
-          },
-          taps,
-        ),
+      const of = (stack: ExpertStack): ExpertWeights & { stacked: ExpertStack } => {
+        return { activation: "silu", dFf: D_FF, stacked: stack, one: (e) => oneOf(stack, e) };
+      };
+      const looped = gradients((gate, up, down) => expertsLooped(x, plan, of({ gate, up, down }), taps));
+      const batched = [1, 4].map((together) =>
+        gradients((gate, up, down) => expertsBatched(x, plan, of({ gate, up, down }), taps, together)),
       );
-      const batched = gradients((gate, up, down) =>
-        expertsBatched(x, plan, { gate, up, down }, { activation: "silu" }, taps),
-      );
-      for (const [i, gradient] of batched.entries()) {
+      for (const [i, gradient] of batched.flatMap((all) => [...all.entries()])) {
         expect(relativeError(gradient.dataSync(), looped[i]!.dataSync())).toBeLessThan(1e-5);
         expect(gradient.slice([1, 0, 0], [1, -1, -1]).abs().max().dataSync()[0]).toBe(0);
         expect(gradient.slice([2, 0, 0], [1, -1, -1]).abs().max().dataSync()[0]).toBeGreaterThan(0);

@@ -6,10 +6,12 @@ import { beforeAll, describe, expect, test } from "vitest";
 import { type BackendName, useBackend } from "../../../lib/backend.ts";
 import { loadModel, saveModel } from "../../../lib/checkpoint/folder.ts";
 import { openFolder } from "../../../lib/checkpoint/node.ts";
+import { dispatch } from "../../../lib/dispatch.ts";
 import { ConfigError } from "../../../lib/errors.ts";
 import { generate } from "../../../lib/generate.ts";
 import type { MoeModel } from "../../../lib/model.ts";
-import { randomModel, TINY_DENSE } from "../../helpers.ts";
+import { rowsTogether } from "../../../lib/rowsTogether.ts";
+import { randomModel, TINY, TINY_DENSE } from "../../helpers.ts";
 
 const GOLDEN = join(import.meta.dirname, "../../golden");
 
@@ -40,9 +42,9 @@ async function leastBudget(folder: string): Promise<number> {
   );
 }
 
-/** Every hook's value, and the logits, by name. */
-function everything(model: MoeModel, tokens: number[] | number[][]): Map<string, tf.TypedArray> {
-  const { logits, cache } = model.runWithCache(tokens);
+/** The value of every hook, or of those that are named, by name; the logits are among the hooks. */
+function everything(model: MoeModel, tokens: number[] | number[][], names = "*"): Map<string, tf.TypedArray> {
+  const { logits, cache } = model.runWithCache(tokens, { names });
   const values = new Map(cache.names.map((name) => [name as string, cache.get(name).dataSync()]));
   cache.dispose();
   logits.dispose();
@@ -120,6 +122,29 @@ describe("a streamed model", () => {
     const experts = (bytesOf(/experts/) * 3) / 8; // each token goes to 3 of 8
     expect(streamed.streamed!.bytesRead - before).toBe(row + experts + bytesOf(/Wqkv|out_proj|lm_head/));
     streamed.dispose();
+  });
+
+  test("reads experts once that are batched in part, and computes the bits of the model in memory", async () => {
+    const folder = join(dir, "uneven");
+    const mlp = { ...TINY.mlp, nExperts: 8, dFf: 512 };
+    const model = randomModel({ ...TINY, nLayers: 1, nCtx: 160, dModel: 128, dHead: 32, mlp }, 5);
+    await saveModel(folder, model, "F32");
+    const streamed = await loadModel(folder, { memoryBudget: await leastBudget(folder) });
+    const tokens = Array.from({ length: 160 }, (_, i) => (i < 144 ? 1 : i - 142)); // a token that most rows are
+    const before = streamed.streamed!.bytesRead;
+    const seen = "blocks.0.mlp.hook_expert_*";
+    const values = everything(streamed, tokens, seen);
+    const chosen = values.get("blocks.0.mlp.hook_expert_indices") as Int32Array;
+    const { counts } = dispatch(chosen, 2, 8);
+    const together = rowsTogether(counts, 128 * 512, false);
+    expect(together).toBeGreaterThan(0);
+    expect(together).toBeLessThan(Math.max(...counts));
+    const shared = ["attn.W_QKV", "attn.W_O"].map((name) => `blocks.0.${name}`);
+    const numbers = [...shared, "unembed.W_U"].reduce((sum, name) => sum + model.params.get(name)!.size, 160 * 128);
+    const busy = counts.filter((rows) => rows > 0).length;
+    expect(streamed.streamed!.bytesRead - before).toBe(4 * (numbers + 3 * busy * 128 * 512));
+    expect(values).toEqual(everything(model, tokens, seen));
+    for (const m of [model, streamed]) m.dispose();
   });
 
   test("keeps what fits, so that the next run reads less, and in the end only rows of the embedding", async () => {

@@ -6,7 +6,8 @@ import { loadModel } from "../../../lib/checkpoint/folder.ts";
 import { checkpointTensors } from "../../../lib/checkpoint/load.ts";
 import { openFolder } from "../../../lib/checkpoint/node.ts";
 import { moeOf } from "../../../lib/config.ts";
-import { dispatch, expertsBatched, expertsLooped } from "../../../lib/experts.ts";
+import { dispatch } from "../../../lib/dispatch.ts";
+import { type ExpertStack, type ExpertWeights, expertsBatched, expertsLooped } from "../../../lib/experts.ts";
 import type { MoeWeights } from "../../../lib/moe.ts";
 import { BlockTaps, Taps } from "../../../lib/taps.ts";
 import { type Batch, lossAndGradients } from "../../../lib/train/step.ts";
@@ -78,7 +79,7 @@ test("running the experts one by one or all at once gives the same outputs", asy
   const taps = new BlockTaps(new Taps(model.config, {}, { batch: 1, pos: 6, past: 0 }), 0);
   const { experts } = model.weights.blocks[0]!.mlp as MoeWeights;
   const looped = expertsLooped(x, plan, experts, taps);
-  const batched = expertsBatched(x, plan, experts.stacked!, experts, taps);
+  const batched = expertsBatched(x, plan, experts as ExpertWeights & { stacked: ExpertStack }, taps);
   expect(relativeError(batched.dataSync(), looped.dataSync())).toBeLessThan(1e-6);
   model.dispose();
 });

@@ -1,0 +1,34 @@
+/**
+ * What one more matrix product costs beyond its arithmetic, in multiply-adds: 0.2 ms of dispatch, and of what two cores
+ * wait for each other. Where gradients are taken it costs more.
+ */
+const PRODUCT_OVERHEAD = { run: 1.2e7, trained: 2e7 } as const;
+
+/** A product of few rows takes as long as one of this many: reading the weights from memory takes that time. */
+const LEAST_ROWS = 24;
+
+/** Beyond this many bytes of one part of all experts, products are so long that batching saves nothing worth its memory. */
+export const MOST_BATCHED_BYTES = 1 << 27;
+
+/**
+ * How many rows of each expert go through one batched product of all experts. It saves products, and pays for rows of
+ * padding and for reading the weights of experts that have no token; the further rows of fuller experts go by themselves.
+ * @param counts rows of each expert
+ * @param weightNumbers numbers of one expert's matrix
+ * @param trained whether gradients are taken; the answer is then 0 or the largest count, for the gradient of one expert's
+ * matrix is as large as that of all
+ * @returns 0: each expert goes by itself
+ */
+export function rowsTogether(counts: Int32Array, weightNumbers: number, trained: boolean): number {
+  if (4 * counts.length * weightNumbers > MOST_BATCHED_BYTES) return 0;
+  const overhead = PRODUCT_OVERHEAD[trained ? "trained" : "run"];
+  const cost = (rows: number): number => Math.max(rows, LEAST_ROWS) * weightNumbers;
+  const costOf = (together: number): number =>
+    counts.reduce(
+      (sum, rows) => (rows > together ? sum + cost(rows - together) + overhead : sum),
+      together === 0 ? 0 : counts.length * cost(together),
+    );
+  const sizes = [...new Set(counts)].sort((a, b) => a - b);
+  const candidates = trained ? [0, sizes.at(-1)!] : [0, ...sizes.filter((rows) => rows > 0)];
+  return candidates.reduce((best, rows) => (costOf(rows) < costOf(best) ? rows : best));
+}
