@@ -55,6 +55,7 @@ export { steerRouter } from "./interventions/steerRouter.ts";
 export * from "./metrics/index.ts";
 export { type CacheOptions, MoeModel, type RunOptions } from "./model.ts";
 export { type NextTokenLoss, nextTokenLoss } from "./nextTokenLoss.ts";
+export { type LikelyToken, likeliestTokens, nextTokenLogits } from "./nextTokens.ts";
 export { parameterCounts, paramShapes } from "./params.ts";
 export type { SamplingOptions } from "./sample.ts";
 export { chatPrompt, dbrxTokenizer } from "./tokenizer/dbrx.ts";

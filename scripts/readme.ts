@@ -4,6 +4,7 @@ import { pathToFileURL } from "node:url";
 import { shapeText } from "../lib/axes.ts";
 import { HOOKS } from "../lib/hooks.ts";
 import { familyRows } from "./families.ts";
+import { markdownTable } from "./markdownTable.ts";
 
 const README = new URL("../README.md", import.meta.url);
 
@@ -21,15 +22,6 @@ function hookRows(): string[][] {
   return [["hook", "shape", "what it is"], ...rows];
 }
 
-/** Rows as Markdown, in columns of even width, as the formatter wants them. */
-function markdown([head, ...rows]: string[][]): string {
-  const widths = head!.map((title, i) =>
-    Math.max(...[title, ...rows.map((row) => row[i]!)].map((cell) => cell.length)),
-  );
-  const line = (cells: string[]): string => `| ${cells.map((cell, i) => cell.padEnd(widths[i]!)).join(" | ")} |`;
-  return [line(head!), line(widths.map((width) => "-".repeat(width))), ...rows.map(line)].join("\n");
-}
-
 /** The README with its tables as they are now. */
 export function withTables(readme: string): string {
   return Object.entries(TABLES).reduce((text, [marker, rows]) => {
@@ -38,7 +30,7 @@ export function withTables(readme: string): string {
     const [before, rest] = text.split(begin);
     const after = rest?.split(end)[1];
     if (before === undefined || after === undefined) throw new Error(`README.md must hold ${begin} … ${end}`);
-    return `${before}${begin}\n\n${markdown(rows())}\n\n${end}${after}`;
+    return `${before}${begin}\n\n${markdownTable(rows())}\n\n${end}${after}`;
   }, readme);
 }
 

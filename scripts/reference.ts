@@ -8,6 +8,7 @@
  *   references  models/reference/references.json: xz and n-gram models on the same held-out text
  *   routing     models/reference/specialization.json: load, and specialisation by kind beside its chance level, by layer
  *   samples     models/reference/samples.json: continuations of each kind, by fixed seeds
+ *   card        models/reference/README.md: all of that on one page
  */
 import { spawnSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
@@ -17,6 +18,8 @@ import { useBackend } from "../lib/backend.ts";
 import { loadModel, loadTokenizer, readJson } from "../lib/checkpoint/folder.ts";
 import { readTexts, tokensOf } from "../lib/cli/corpus.ts";
 import type { TrainingRun } from "../lib/train/run.ts";
+import { modelCard } from "./reference/card.ts";
+import { modelFolder } from "./reference/modelFolder.ts";
 import { outsideReferences } from "./reference/outside.ts";
 import { heldOutRouting } from "./reference/routing.ts";
 import { sampleContinuations } from "./reference/samples.ts";
@@ -62,6 +65,7 @@ const STEPS: Record<string, () => void | Promise<void>> = {
     write("samples.json", await sampleContinuations(model, tokenizer, heldOut));
     model.dispose();
   },
+  ...(short === null ? { card } : {}), // it tells of the real texts
 };
 
 const strangers = wanted.filter((step) => !(step in STEPS));
@@ -71,6 +75,10 @@ for (const [step, run] of Object.entries(STEPS)) {
   if (wanted.length > 0 && !wanted.includes(step)) continue;
   console.log(`${step} …`);
   await run();
+}
+
+async function card(): Promise<void> {
+  writeFileSync(join(MODEL, "README.md"), modelCard(await modelFolder(MODEL, RUN)));
 }
 
 /** Runs a script of this repository; where it fails, so does this one. */

@@ -7,6 +7,8 @@ import { openFolder } from "../lib/checkpoint/node.ts";
 import type { MoeModel } from "../lib/model.ts";
 import { nextTokenLoss } from "../lib/nextTokenLoss.ts";
 import type { Tokenizer } from "../lib/tokenizer/tokenizer.ts";
+import { modelCard } from "../scripts/reference/card.ts";
+import { modelFolder } from "../scripts/reference/modelFolder.ts";
 import { relativeError } from "./helpers.ts";
 
 const MODELS = join(import.meta.dirname, "../models");
@@ -68,5 +70,9 @@ test("no expert of any layer is dead over the passages", () => {
     logits.dispose();
     cache.dispose();
   }
-  expect(used.map((experts) => experts.size)).toEqual(Array(4).fill(16));
+  expect(used.map((experts) => experts.size)).toEqual(used.map(() => 16));
+});
+
+test("the model card says what the files beside it say (npm run reference -- card writes it)", async () => {
+  expect(await readFile(join(REFERENCE, "README.md"), "utf8")).toBe(modelCard(await modelFolder(REFERENCE)));
 });

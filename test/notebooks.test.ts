@@ -116,6 +116,12 @@ describe.each(notebooks)("%s", (name) => {
     expect(textOf(cells[0]?.source)).toMatch(/^# .*[?？]/);
   });
 
+  test("has no line of code that is wider than a page", () => {
+    const code = cellsOf(source).filter((cell) => cell.cell_type === "code");
+    const lines = code.flatMap((cell) => textOf(cell.source).split("\n"));
+    expect(lines.filter((line) => line.length > 110)).toEqual([]);
+  });
+
   test("imports the package by name, never its sources", () => {
     const code = cellsOf(source).filter((cell) => cell.cell_type === "code");
     expect(code.map((cell) => textOf(cell.source)).join("\n")).not.toMatch(/(?:from|import|require)\W*\.\.\//);
