@@ -1,4 +1,4 @@
-import { type Dice, seededDice } from "../../lib/train/corpus/maths.ts";
+import { type Dice, seededDice } from "../../lib/train/corpus/dice.ts";
 import { drawnPart, type Table, writtenTable } from "./structured.ts";
 
 /** A country profile: sections of fields; a field holds its text, or is split further. */

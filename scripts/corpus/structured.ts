@@ -1,4 +1,4 @@
-import type { Dice } from "../../lib/train/corpus/maths.ts";
+import type { Dice } from "../../lib/train/corpus/dice.ts";
 
 /** A table: the names of its columns, and its rows as text. */
 export interface Table {

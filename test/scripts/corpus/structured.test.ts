@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { seededDice } from "../../../lib/train/corpus/maths.ts";
+import { seededDice } from "../../../lib/train/corpus/dice.ts";
 import {
   csvTable,
   drawnPart,

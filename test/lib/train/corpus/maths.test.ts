@@ -1,11 +1,7 @@
 import { describe, expect, test } from "vitest";
-import {
-  seededDice,
-  type WorkedProblem,
-  workedProblem,
-  worksheet,
-  writtenOut,
-} from "../../../../lib/train/corpus/maths.ts";
+import { seededDice } from "../../../../lib/train/corpus/dice.ts";
+import { workedProblem, worksheet, writtenOut } from "../../../../lib/train/corpus/maths.ts";
+import type { WorkedProblem } from "../../../../lib/train/corpus/workedProblem.ts";
 
 const PROBLEMS: WorkedProblem[] = Array.from({ length: 6000 }, (_, seed) => workedProblem(seededDice(seed)));
 const TOPICS = [...new Set(PROBLEMS.map(({ topic }) => topic))];
