@@ -166,10 +166,26 @@ export function distrust(path: string): void {
   writeFileSync(path, JSON.stringify({ ...notebook, metadata: { ...notebook.metadata, received: true } }));
 }
 
+/** Where the notebook ends on the page, once the cells that JupyterLab draws late are there. */
+async function endOf(page: Page): Promise<number> {
+  const last = page.locator(".jp-Notebook .jp-Cell").last();
+  const measured: number[] = [];
+  await expect
+    .poll(
+      async () => {
+        const { y, height } = (await last.boundingBox())!;
+        measured.push(y + height);
+        return measured.at(-1) === measured.at(-2);
+      },
+      { timeout: LIMIT, interval: 400 },
+    )
+    .toBe(true);
+  return measured.at(-1)!;
+}
+
 export async function screenshot(page: Page, name: string): Promise<void> {
   mkdirSync(screenshots, { recursive: true });
-  const end = await page.locator(".jp-Notebook .jp-Cell").last().boundingBox();
-  const height = Math.min(VIEWPORT.height, Math.ceil(end!.y + end!.height) + 60);
+  const height = Math.min(VIEWPORT.height, Math.ceil(await endOf(page)) + 60);
   await page.screenshot({
     path: join(screenshots, `${name}.png`),
     clip: { x: 0, y: 0, width: VIEWPORT.width, height },
