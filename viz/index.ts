@@ -8,6 +8,7 @@ export {
 export { type AttentionMapData, type AttentionMapOptions, attentionMap } from "./attentionMap.ts";
 export { type CoactivationData, type CoactivationOptions, coactivation, type PairCounts } from "./coactivation.ts";
 export type { ExplorerState } from "./contract.ts";
+export type { TrainingCurvesData } from "./curvePoints.ts";
 export { type InitOptions, init, liveText, show } from "./display.ts";
 export {
   type DomainSpecializationData,
@@ -24,7 +25,8 @@ export {
 } from "./expertAblation.ts";
 export { type ExpertFlowData, type ExpertFlowOptions, expertFlow } from "./expertFlow.ts";
 export { type ExpertLoadData, type ExpertLoadOptions, expertLoad } from "./expertLoad.ts";
-export { type ExplorerData, type ExplorerOptions, explorer } from "./explorer.ts";
+export { type ExplorerOptions, explorer } from "./explorer.ts";
+export type { ExplorerData } from "./explorerData.ts";
 export { Figure, type MimeBundle, type SaveOptions } from "./figure.ts";
 export type { ScriptSource } from "./html.ts";
 export { type LensResult, type LogitLensData, type LogitLensOptions, logitLens } from "./logitLens.ts";
@@ -39,10 +41,5 @@ export { type RouterStepsData, type RouterStepsOptions, routerSteps, type TokenR
 export { type RoutingGridData, type RoutingGridOptions, routingGrid } from "./routingGrid.ts";
 export { type RunRecord, type RunSize, runCurves } from "./runCurves.ts";
 export { type TextActivationsData, type TextActivationsOptions, textActivations } from "./textActivations.ts";
-export {
-  type Curve,
-  type TrainingCurvesData,
-  type TrainingCurvesOptions,
-  type TrainingHistory,
-  trainingCurves,
-} from "./trainingCurves.ts";
+export { type TrainingCurvesOptions, trainingCurves } from "./trainingCurves.ts";
+export type { Curve, TrainingHistory } from "./trainingHistory.ts";

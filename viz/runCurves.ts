@@ -1,4 +1,4 @@
-import type { Curve, TrainingHistory } from "./trainingCurves.ts";
+import type { Curve, TrainingHistory } from "./trainingHistory.ts";
 
 /** One line of a training run's curve: `step`, and numbers, or a number for each layer, under their names. */
 export type RunRecord = { step: number } & Record<string, number | readonly number[]>;

@@ -2,9 +2,7 @@ import type { Packed } from "./contract.ts";
 
 /** Reads what `packWhole`, `packReal` or `packCoarse` wrote, in the browser or in Node. */
 export function unpack({ type, low, step, length, data }: Packed): Float64Array {
-  const text = atob(data);
-  const bytes = new Uint8Array(text.length);
-  for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
+  const bytes = bytesOf(data);
   const numbers = new Float64Array(length);
   if (type === "u4") for (let i = 0; i < length; i++) numbers[i] = (bytes[i >> 1]! >> (4 * (i & 1))) & 15;
   else {
@@ -13,4 +11,12 @@ export function unpack({ type, low, step, length, data }: Packed): Float64Array 
     for (let i = 0; i < length; i++) numbers[i] = codes[i] === nan ? Number.NaN : low + step * codes[i]!;
   }
   return numbers;
+}
+
+/** The bytes that base64 stands for. A loop: iterating over a long string takes ten times as long. */
+export function bytesOf(base64: string): Uint8Array<ArrayBuffer> {
+  const text = atob(base64);
+  const bytes = new Uint8Array(text.length);
+  for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
+  return bytes;
 }

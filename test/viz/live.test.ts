@@ -436,6 +436,21 @@ describe("the explorer", () => {
     expect(await tip(page)).toContain("(kept)");
   });
 
+  test("says what is kept below the picture, where it covers no panel, and what is pointed at beside it", async () => {
+    const { page } = await open(htmlOf(explorer(SMALL, { state: { layer: 2, token: 1, expert: 1 } })));
+    const picture = page.locator("figure svg");
+    const told = page.locator("figure .tip.on");
+    const bottom = async (): Promise<number> => {
+      const box = (await picture.boundingBox())!;
+      return box.y + box.height;
+    };
+    expect((await told.boundingBox())!.y).toBeGreaterThanOrEqual(await bottom());
+    await picture.press("Escape");
+    const { heat } = placesOf(explorer(SMALL));
+    await point(page, heat.x + 5, heat.y + 5);
+    expect((await told.boundingBox())!.y).toBeLessThan(await bottom());
+  });
+
   test("shows another layer for as long as it is pointed at, and the chosen one otherwise", async () => {
     const { page } = await open(htmlOf(explorer(SMALL)));
     const { grid } = placesOf(explorer(SMALL));

@@ -3,7 +3,7 @@ import type { Comparison } from "../../viz/dotPlot.ts";
 import type { AblationResults } from "../../viz/expertAblation.ts";
 import type { LensResult } from "../../viz/logitLens.ts";
 import type { TokenRouting } from "../../viz/routerSteps.ts";
-import type { TrainingHistory } from "../../viz/trainingCurves.ts";
+import type { TrainingHistory } from "../../viz/trainingHistory.ts";
 
 /** A token whose bytes are whole characters. */
 export function piece(text: string, special = false): TokenPiece {

@@ -51,6 +51,24 @@ describe("trainingCurves", () => {
     );
   });
 
+  test("sets a long name in lines, and moves the row of its panel down", () => {
+    const name = "part of the tokens whose chosen experts are already those of the last step that was saved, by layer";
+    const curve = { name: "a", values: [1, 2], baseline: { value: 1, name: "what an even load would give" } };
+    const top = (svg: string): number => Number(/<path d="M58 (\d+)h291" stroke/.exec(svg)![1]);
+    const [short, long] = ["a", name].map(
+      (own) => trainingCurves({ steps: [1, 2], curves: [{ ...curve, name: own }, curve] }).svg,
+    ) as [string, string];
+    expect(top(long) - top(short)).toBe(14);
+    // Each line as a text of its own, none longer than the panel's 393 pixels of about 7.6 a letter.
+    const lines = [...long.matchAll(/font-weight="bold">([^<]+)</g)].map((match) => match[1]!);
+    expect(lines.slice(0, 2).join(" ")).toBe(name);
+    expect(Math.max(...lines.map((line) => line.length))).toBeLessThanOrEqual(51);
+    expect(long).not.toContain(">what an even load would give<");
+    expect(long).toContain(">what an even<");
+    // A title of 105 letters and more would leave the picture, which holds 76.
+    expect(long).toContain(">Training, step by step: 2 quantities<");
+  });
+
   test("labels lines apart from each other where they end together", () => {
     const close = Array.from({ length: 6 }, (_, l) => [1, 2 + l / 1000]);
     const { svg } = trainingCurves({ steps: [1, 2], curves: [{ name: "a", values: close }] });

@@ -74,6 +74,7 @@ export function explorer(live: ExplorerLive): View {
 
   return {
     dims: true,
+    docks: true,
     initial: cellOf(live.state),
     read(cell) {
       const { token, row, expert } = pointOf(cell);

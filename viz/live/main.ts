@@ -1,4 +1,5 @@
 import type { Live } from "../contract.ts";
+import { bytesOf } from "../unpack.ts";
 import { attentionArcs } from "./attentionArcs.ts";
 import { attentionHeads } from "./attentionHeads.ts";
 import { attentionMap } from "./attentionMap.ts";
@@ -62,8 +63,8 @@ function wake(figure: HTMLElement): void {
   const host = document.createElement("div");
   try {
     const live = JSON.parse(data) as Live;
-    const bytes = Uint8Array.from(atob(picture.src.split(",")[1]!), (c) => c.charCodeAt(0));
-    const parsed = new DOMParser().parseFromString(new TextDecoder().decode(bytes), "image/svg+xml");
+    const markup = new TextDecoder().decode(bytesOf(picture.src.split(",")[1]!));
+    const parsed = new DOMParser().parseFromString(markup, "image/svg+xml");
     const svg = document.importNode(parsed.documentElement, true) as unknown as SVGSVGElement;
     picture.after(host);
     const viewOf = VIEWS[live.view] as (live: Live) => View;

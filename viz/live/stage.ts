@@ -27,6 +27,8 @@ export interface View {
   keep?(cell: Cell | null): void;
   /** Called when nothing is pointed at any more. */
   rest?(): void;
+  /** Whether the tooltip of a kept cell stands below the picture, where it covers nothing of it. */
+  docks?: boolean;
   /** Whether all other marks step back while shapes are lit. */
   dims?: boolean;
   /** A control above the picture; `redraw` is to be called after it changed the view. */
@@ -43,6 +45,7 @@ svg:focus-visible{outline:2px solid var(--accent);outline-offset:2px}
 .tip{position:absolute;z-index:9;pointer-events:none;max-width:440px;padding:7px 10px;border-radius:5px;
   background:var(--tip);border:1px solid var(--faint);box-shadow:0 2px 10px #0003;visibility:hidden}
 .tip.on{visibility:visible}
+.tip.docked{position:static;width:fit-content;max-width:none;margin:4px 16px;box-shadow:none}
 .tip b{display:block;margin-bottom:3px;unicode-bidi:isolate;overflow-wrap:anywhere}
 .tip table{border-collapse:collapse}
 .tip td{padding:0 10px 0 0;color:var(--muted);unicode-bidi:isolate;white-space:nowrap;max-width:260px;
@@ -96,7 +99,9 @@ export function stage(
   const show = (next: Cell | null): void => {
     cell = next;
     overlay.replaceChildren();
+    const docked = pinned && cell !== null && view.docks === true;
     tip.classList.toggle("on", cell !== null);
+    tip.classList.toggle("docked", docked);
     const shapes = cell === null ? [] : view.light(cell);
     box.classList.toggle("dim", view.dims === true && shapes.length > 0);
     if (cell === null) view.rest?.();
@@ -104,6 +109,7 @@ export function stage(
     const at = cellBox(blocks, cell);
     for (const shape of [...shapes, { d: rectPath(...at), stroke: "var(--accent)" }]) overlay.append(drawn(shape));
     fillTip(tip, view.read(cell), pinned, error);
+    if (docked) return;
     const beside = cell.mark === undefined ? at : ([at[0] + cell.at!.x, at[1] + cell.at!.y, 4, 4] as const);
     placeTip(tip, host.parentElement ?? host, box, svg, beside);
   };
