@@ -8,6 +8,7 @@ import { frame, MARGIN, TOP, WIDTH } from "./frame.ts";
 import { tableOf } from "./html.ts";
 import { element, label, round } from "./svg.ts";
 import { textWidth } from "./tokens.ts";
+import { wrapText } from "./wrapText.ts";
 
 /** One measured value. */
 export interface Dot {
@@ -172,7 +173,7 @@ interface Layout {
 }
 
 function layOut({ rows, series, baseline }: DotPlotData, note: string, logValues: boolean): Layout {
-  const notes = wrapped(note, (WIDTH - 2 * MARGIN) / FONT);
+  const notes = wrapText(note, (WIDTH - 2 * MARGIN) / FONT);
   const left = Math.min(MOST_LEFT, Math.max(...rows.map(({ name }) => textWidth(name))) * FONT + 14 + MARGIN);
   const room = WIDTH - left - 40;
   const values = rows.flatMap(({ dots }) => dots.flatMap((dot) => (dot === null ? [] : numbersOf(dot))));
@@ -264,17 +265,6 @@ function draw(data: DotPlotData, layout: Layout, quantity: string, logValues: bo
       ),
     ),
   ];
-}
-
-/** Breaks a text between words into lines of at most so many em. */
-function wrapped(text: string, most: number): string[] {
-  const lines = [""];
-  for (const word of text.split(" ")) {
-    const longer = `${lines.at(-1)!} ${word}`.trimStart();
-    if (lines.at(-1) !== "" && textWidth(longer) > most) lines.push(word);
-    else lines[lines.length - 1] = longer;
-  }
-  return lines;
 }
 
 function dotMark(dot: Dot, y: number, color: string, across: (value: number) => number): string {
