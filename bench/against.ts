@@ -43,8 +43,8 @@ const SHAPES: Shape[] = [
 /** How transformers can compute the experts' products on a CPU. */
 const IMPLEMENTATIONS = ["eager", "grouped_mm", "batched_mm"];
 
-/** Times the fastest's time, from which on a way is not timed again. */
-const FAR_SLOWER = 2;
+/** A way that takes so many times the fastest's time for a text of so many tokens is not timed any more. */
+const [FAR_SLOWER, SHORT] = [3, 128];
 
 /** What level 3 of the peer captures: routing, attention, residuals. */
 const CAPTURED = [
@@ -120,13 +120,14 @@ async function compare(model: MoeModel, peer: Peer, ids: number[][]): Promise<{ 
   return { worst, sameExperts: same / rows };
 }
 
-/** The ways of computing experts that are not far slower than the fastest, by their second run; the others are told. */
+/** The ways of computing experts that are not far slower than the fastest on a short text; the others are told. */
 async function worthwhile(peer: Peer, ids: number[][]): Promise<string[]> {
   const times: [way: string, seconds: number][] = [];
+  const short = { cmd: "prefill", ids: [ids[0]!.slice(0, SHORT)], capture: 0 };
   for (const implementation of IMPLEMENTATIONS) {
     if (!(await peer.ask<{ set: boolean }>({ cmd: "experts", implementation })).set) continue;
-    await peer.ask({ cmd: "prefill", ids, capture: 0 });
-    const { seconds } = await peer.ask<{ seconds: number }>({ cmd: "prefill", ids, capture: 0 });
+    await peer.ask(short);
+    const { seconds } = await peer.ask<{ seconds: number }>(short);
     times.push([implementation, seconds]);
   }
   const best = Math.min(...times.map(([, seconds]) => seconds));

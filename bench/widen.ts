@@ -1,13 +1,16 @@
 /**
- * Times how bfloat16 becomes float32, and how a matrix is turned to input axis first, against what memory allows:
+ * Times how bfloat16, MXFP4 and FP8 become float32, and how a matrix is turned to input axis first, against what memory allows:
  * `npx tsx bench/widen.ts [--runs 8]`, on one of DBRX's expert matrices. Cases are interleaved and the best of each is
- * reported; a copy of as many float32 is what memory allows.
+ * reported; a copy of as many float32 is what memory allows. A bfloat16 has 2 bytes, an FP8 1, an MXFP4 a half.
  */
 import { parseArgs } from "node:util";
 import * as tf from "@tensorflow/tfjs";
 import { useBackend } from "../lib/backend.ts";
+import { memorySource } from "../lib/checkpoint/bytes.ts";
+import { openCheckpoint } from "../lib/checkpoint/checkpoint.ts";
 import { TO_FLOAT32 } from "../lib/checkpoint/dtype.ts";
 import { Placing } from "../lib/checkpoint/placing.ts";
+import { type Scaling, scaledSpans } from "../lib/checkpoint/scaled.ts";
 import { timed } from "./measure.ts";
 
 const { values } = parseArgs({ options: { runs: { type: "string", default: "8" } } });
@@ -35,6 +38,29 @@ function inPairs(): void {
   }
 }
 
+/** Decodes random numbers of few bits with factors near 1, from memory into a new array. */
+async function decoding(format: Scaling["format"]): Promise<() => void> {
+  const mxfp4 = format === "mxfp4";
+  const shape = mxfp4 ? [ROWS, COLUMNS / 32, 16] : [ROWS, COLUMNS];
+  const scales = mxfp4 ? [ROWS, COLUMNS / 32] : [ROWS / 128, COLUMNS / 128];
+  const stored = Uint8Array.from({ length: shape.reduce((a, b) => a * b) }, (_, i) => Math.imul(i, 0x9e3779b1) >>> 24);
+  const many = scales.reduce((a, b) => a * b);
+  const factors = mxfp4 ? new Uint8Array(many).fill(126) : new Uint8Array(new Float32Array(many).fill(0.5).buffer);
+  const entry = (dtype: string, of: number[], start: number, length: number) => {
+    return { dtype, shape: of, data_offsets: [start, start + length] };
+  };
+  const json = JSON.stringify({
+    s: entry(mxfp4 ? "U8" : "F32", scales, 0, factors.length),
+    w: entry(mxfp4 ? "U8" : "F8_E4M3", shape, factors.length, stored.length),
+  });
+  const length = Buffer.alloc(8);
+  length.writeBigUInt64LE(BigInt(json.length));
+  const file = memorySource(format, Buffer.concat([length, Buffer.from(json), factors, stored]));
+  const checkpoint = await openCheckpoint(format, new Map([[format, file]]));
+  const spans = scaledSpans(checkpoint, "w", { format, scales: "s" });
+  return () => spans.decode(factors, stored);
+}
+
 const cases: Record<string, () => void> = {
   "copy of float32": () => out.set(other),
   "widened, two at a time in JavaScript": inPairs,
@@ -45,6 +71,8 @@ const cases: Record<string, () => void> = {
     tf.tidy(() => tf.tensor2d(out, [ROWS, COLUMNS]).transpose());
   },
   "widened and turned in place": () => place(true),
+  "MXFP4 into a new array": await decoding("mxfp4"),
+  "FP8 into a new array": await decoding("fp8"),
 };
 const best = new Map<string, number>();
 for (let run = 0; run < Number(values.runs); run++)
@@ -52,5 +80,5 @@ for (let run = 0; run < Number(values.runs); run++)
     best.set(name, Math.min(best.get(name) ?? Number.POSITIVE_INFINITY, timed(body)));
 for (const [name, seconds] of best)
   console.log(
-    `${name.padEnd(42)} ${(1000 * seconds).toFixed(0)} ms, ${(bytes.length / seconds / 1e9).toFixed(2)} GB/s of bfloat16`,
+    `${name.padEnd(42)} ${(1000 * seconds).toFixed(0)} ms, ${(out.length / seconds / 1e9).toFixed(2)} billion numbers a second`,
   );

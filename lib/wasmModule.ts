@@ -60,6 +60,16 @@ export const op = {
   load: (offset: number): number[] => [0xfd, 0, 4, ...unsigned(offset)],
   store: (offset: number): number[] => [0xfd, 11, 4, ...unsigned(offset)],
   zeros: [0xfd, 12, ...Array<number>(16).fill(0)],
+  /** A vector of these bytes. */
+  bytes: (bytes: readonly number[]): number[] => [0xfd, 12, ...bytes],
+  /** A vector of one float32 from memory, four times. */
+  loadOne: (offset: number): number[] => [0xfd, 9, 2, ...unsigned(offset)],
+  /** Of the lower vector on the stack, the bytes whose numbers the upper one holds. */
+  look: [0xfd, 14],
+  /** The bits that two vectors have in common. */
+  common: [0xfd, 78],
+  /** Each byte shifted to the right by the number on the stack, zeros coming in. */
+  shiftBytes: [0xfd, 109],
   /** A vector of bytes picked from two: 0 to 15 are the first's, 16 to 31 the second's. */
   shuffle: (bytes: readonly number[]): number[] => [0xfd, 13, ...bytes],
   vectorPlus: [0xfd, 0xe4, 1],

@@ -12,10 +12,17 @@ type Widen = (out: number, bytes: number, count: number) => void;
  */
 type Transpose = (out: number, x: number, rows: number, columns: number, outStride: number, xStride: number) => void;
 
+/**
+ * Writes MXFP4 as float32 from address `out` on: `groups` of 16 bytes from address `bytes` on, of two numbers each, low
+ * half first, and each group times its float32 from address `factors` on.
+ */
+type WidenMxfp4 = (out: number, bytes: number, factors: number, groups: number) => void;
+
 /** The functions, and the memory that they work on. The first {@link PIECE_BYTES} are for bytes to be widened. */
 export interface Kernels {
   memory: Memory;
   widen: Widen;
+  widenMxfp4: WidenMxfp4;
   transpose: Transpose;
 }
 
@@ -25,12 +32,14 @@ export const PIECE_BYTES = 1 << 18;
 /** Numbers that one turn of widening takes. */
 export const TURN = 32;
 
+/** Four of the eight bfloat16 of the upper vector, two bytes below each, zeros where the lower vector is. */
+function half(h: number): number[] {
+  return [0, 1, 2, 3].flatMap((i) => [0, 1].concat([0, 1].map((b) => 16 + 8 * h + 2 * i + b)));
+}
+
 function widenCode(): number[] {
   const { get, set, tee, number, load, store, shuffle } = op;
   const [out, bytes, count, zeros, eight] = [0, 1, 2, 3, 4] as const;
-  // Four of the eight bfloat16 of a vector, two bytes of zeros below each.
-  const half = (h: number): number[] =>
-    [0, 1, 2, 3].flatMap((i) => [0, 1].concat([0, 1].map((b) => 16 + 8 * h + 2 * i + b)));
   return [
     [...op.zeros, ...set(zeros)],
     op.loop,
@@ -49,6 +58,52 @@ function widenCode(): number[] {
     [...get(bytes), ...number(2 * TURN), ...op.plus, ...set(bytes)],
     [...get(out), ...number(4 * TURN), ...op.plus, ...set(out)],
     [...get(count), ...number(TURN), ...op.minus, ...tee(count), ...number(0), ...op.above, ...op.repeatIf],
+    op.end,
+    op.end,
+  ].flat();
+}
+
+/** The upper two bytes, highest first, of 0, 0.5, 1, 1.5, 2, 3, 4 and 6 as float32; those below are zeros. */
+const E2M1 = [
+  [0, 0x3f, 0x3f, 0x3f, 0x40, 0x40, 0x40, 0x40],
+  [0, 0, 0x80, 0xc0, 0, 0x40, 0x80, 0xc0],
+] as const;
+
+function widenMxfp4Code(): number[] {
+  const { get, set, tee, number, load, store, shuffle } = op;
+  const [out, bytes, factors, groups] = [0, 1, 2, 3] as const;
+  const [zeros, highest, second, mask, pairs, codes, factor, upper, lower] = [4, 5, 6, 7, 8, 9, 10, 11, 12] as const;
+  const odd = 13;
+  /** Byte by byte from two vectors, of each the lower or the upper eight. */
+  const alternating = (h: number): number[] => [0, 1, 2, 3, 4, 5, 6, 7].flatMap((i) => [8 * h + i, 16 + 8 * h + i]);
+  const sixteen = (h: number): number[][] => [
+    [...get(pairs), ...get(odd), ...shuffle(alternating(h)), ...set(codes)],
+    [...get(highest), ...get(codes), ...op.look, ...set(upper)],
+    [...get(second), ...get(codes), ...op.look, ...set(lower)],
+    ...[0, 1].map((g) =>
+      [
+        [...get(lower), ...get(upper), ...shuffle(alternating(g)), ...set(codes)], // eight numbers' upper halves
+        ...[0, 1].map((q) =>
+          [
+            [...get(out), ...get(zeros), ...get(codes), ...shuffle(half(q))],
+            [...get(factor), ...op.vectorTimes, ...store(64 * h + 32 * g + 16 * q)],
+          ].flat(),
+        ),
+      ].flat(),
+    ),
+  ];
+  const signed = (byte: number): number => byte | 0x80;
+  return [
+    [...op.zeros, ...set(zeros), ...op.bytes(Array<number>(16).fill(15)), ...set(mask)],
+    [...op.bytes([...E2M1[0], ...E2M1[0].map(signed)]), ...set(highest)],
+    [...op.bytes([...E2M1[1], ...E2M1[1]]), ...set(second)],
+    op.loop,
+    [...get(bytes), ...load(0), ...tee(pairs), ...number(4), ...op.shiftBytes, ...set(odd)],
+    [...get(pairs), ...get(mask), ...op.common, ...set(pairs), ...get(factors), ...op.loadOne(0), ...set(factor)],
+    ...[0, 1].flatMap(sixteen),
+    [...get(bytes), ...number(16), ...op.plus, ...set(bytes), ...get(out), ...number(128), ...op.plus, ...set(out)],
+    [...get(factors), ...number(4), ...op.plus, ...set(factors)],
+    [...get(groups), ...number(1), ...op.minus, ...tee(groups), ...op.repeatIf],
     op.end,
     op.end,
   ].flat();
@@ -91,6 +146,7 @@ function transposeCode(): number[] {
 
 const FUNCTIONS: readonly WasmFunction[] = [
   { name: "widen", params: 3, numbers: 0, vectors: 2, code: widenCode() },
+  { name: "widenMxfp4", params: 4, numbers: 0, vectors: 10, code: widenMxfp4Code() },
   { name: "transpose", params: 6, numbers: 3, vectors: 8, code: transposeCode() },
 ];
 

@@ -1,6 +1,7 @@
 import { CheckpointError, shown } from "../errors.ts";
 import type { Checkpoint, Rows, Span } from "./checkpoint.ts";
 import { type Convert, DTYPE_BITS, type Dtype, TO_FLOAT32 } from "./dtype.ts";
+import { type Kernels, kernels } from "./kernels.ts";
 
 /** How numbers of few bits are stored, and which tensor holds the factors of their blocks. */
 export interface Scaling {
@@ -21,9 +22,6 @@ const GROUP = 32;
 
 /** Rows, and columns, of the square of FP8 numbers that share a factor. */
 const SQUARE = 128;
-
-/** One sign, two exponent bits (bias 1) and one fraction bit: the 16 numbers of half a byte. */
-const E2M1 = Float32Array.of(0, 0.5, 1, 1.5, 2, 3, 4, 6, -0, -0.5, -1, -1.5, -2, -3, -4, -6);
 
 /** The factor of each byte: a power of two, and NaN for the last. */
 const E8M0 = Float32Array.from({ length: 256 }, (_, byte) => (byte === 255 ? Number.NaN : 2 ** (byte - 127)));
@@ -89,22 +87,48 @@ function copy(bytes: Uint8Array, out: Uint8Array, at: number): void {
   out.set(bytes, at);
 }
 
+/** Groups that are widened at once: the processor's cache holds them and what they become. */
+const PIECE_GROUPS = 1 << 12;
+
+const BYTES_OF_GROUP = GROUP / 2;
+
+/** Where a piece's bytes, its factors and what they become lie in the memory of its own. */
+const [PIECE_FACTORS, PIECE_OUT] = [BYTES_OF_GROUP * PIECE_GROUPS, (BYTES_OF_GROUP + 4) * PIECE_GROUPS];
+
+let bench: Kernels | null = null;
+
 /** The low half of a byte is the even one of two numbers. */
 function fromMxfp4(factors: Uint8Array, groups: number, { first, of }: Every): Convert<Float32Array> {
-  const bytesOfGroup = GROUP / 2;
   return (bytes, out, at) => {
-    for (let start = 0; start < bytes.length; start += bytesOfGroup) {
-      const group = (at + start) / bytesOfGroup;
-      const row = Math.floor(group / groups);
+    const start = at / BYTES_OF_GROUP;
+    const end = start + bytes.length / BYTES_OF_GROUP;
+    const widen = (from: number, to: number, outAt: number): void => {
+      const own = bytes.subarray((from - start) * BYTES_OF_GROUP, (to - start) * BYTES_OF_GROUP);
+      widenGroups(own, factors.subarray(from, to), out, outAt * GROUP);
+    };
+    if (of === 1) {
+      widen(start, end, start);
+      return;
+    }
+    for (let row = Math.floor(start / groups); row * groups < end; row++) {
       if (row % of !== first) continue;
-      const factor = E8M0[factors[group]!]!;
-      let to = (Math.floor(row / of) * groups + (group % groups)) * GROUP;
-      for (let i = start; i < start + bytesOfGroup; i++) {
-        out[to++] = E2M1[bytes[i]! & 15]! * factor;
-        out[to++] = E2M1[bytes[i]! >> 4]! * factor;
-      }
+      const from = Math.max(start, row * groups);
+      widen(from, Math.min(end, (row + 1) * groups), Math.floor(row / of) * groups + (from % groups));
     }
   };
+}
+
+function widenGroups(bytes: Uint8Array, factors: Uint8Array, out: Float32Array, at: number): void {
+  bench ??= kernels(PIECE_OUT + 4 * GROUP * PIECE_GROUPS);
+  const { buffer } = bench.memory;
+  for (let from = 0; from < factors.length; from += PIECE_GROUPS) {
+    const own = factors.subarray(from, from + PIECE_GROUPS);
+    new Uint8Array(buffer).set(bytes.subarray(from * BYTES_OF_GROUP, (from + own.length) * BYTES_OF_GROUP));
+    const scales = new Float32Array(buffer, PIECE_FACTORS, own.length);
+    for (let g = 0; g < own.length; g++) scales[g] = E8M0[own[g]!]!;
+    bench.widenMxfp4(PIECE_OUT, 0, PIECE_FACTORS, own.length);
+    out.set(new Float32Array(buffer, PIECE_OUT, own.length * GROUP), at + from * GROUP);
+  }
 }
 
 /**
