@@ -14,7 +14,7 @@ export function unpack({ type, low, step, length, data }: Packed): Float64Array 
 }
 
 /** The bytes that base64 stands for. A loop: iterating over a long string takes ten times as long. */
-export function bytesOf(base64: string): Uint8Array<ArrayBuffer> {
+export function bytesOf(base64: string): Uint8Array {
   const text = atob(base64);
   const bytes = new Uint8Array(text.length);
   for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
