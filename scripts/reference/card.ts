@@ -22,7 +22,7 @@ export interface ModelFolder {
   routing: HeldOutRouting;
   /** samples.json */
   samples: Sample[];
-  /** Tokens of the training text, once. */
+  /** curve.jsonl, one for each step */
   curve: { crossEntropy: number; maxViolation: number[] }[];
 }
 
