@@ -8,7 +8,7 @@ import * as tf from "@tensorflow/tfjs";
 import { useBackend } from "../lib/backend.ts";
 import { memorySource } from "../lib/checkpoint/bytes.ts";
 import { openCheckpoint } from "../lib/checkpoint/checkpoint.ts";
-import { TO_FLOAT32 } from "../lib/checkpoint/dtype.ts";
+import { TO_FLOAT32, type WriteRows } from "../lib/checkpoint/dtype.ts";
 import { Placing } from "../lib/checkpoint/placing.ts";
 import { type Scaling, scaledSpans } from "../lib/checkpoint/scaled.ts";
 import { timed } from "./measure.ts";
@@ -21,11 +21,17 @@ const bytes = new Uint8Array(new Uint16Array(ROWS * COLUMNS).fill(0x3f81).buffer
 const out = new Float32Array(ROWS * COLUMNS);
 const other = new Float32Array(ROWS * COLUMNS).fill(1);
 const placing = new Placing();
-const place = (transposed: boolean): void => {
+const place = (write: WriteRows, transposed: boolean): void => {
   placing.begin(out.length, COLUMNS);
-  const stride = transposed ? ROWS : COLUMNS;
-  placing.put(bytes, 2, TO_FLOAT32.BF16!, { columns: COLUMNS, transposed, at: 0, stride }, "");
+  placing.put(ROWS, write, { columns: COLUMNS, transposed, at: 0, stride: transposed ? ROWS : COLUMNS });
 };
+const ofBF16: WriteRows = (first, count, to, at) =>
+  TO_FLOAT32.BF16!(bytes.subarray(2 * first * COLUMNS, 2 * (first + count) * COLUMNS), to, at, "");
+
+const random = (i: number): number => Math.imul(i, 0x9e3779b1) >>> 24;
+const codes = Uint8Array.from({ length: ROWS * COLUMNS }, (_, i) => random(i));
+const factors = new Float32Array((ROWS * COLUMNS) / 128 ** 2).fill(0.5);
+const table = Float32Array.from({ length: 256 }, (_, i) => i / 16);
 
 /** Two numbers as halves of a 32-bit word, without vector instructions. */
 function inPairs(): void {
@@ -38,41 +44,57 @@ function inPairs(): void {
   }
 }
 
-/** Decodes random numbers of few bits with factors near 1, from memory into a new array. */
-async function decoding(format: Scaling["format"]): Promise<() => void> {
+/** FP8 by a table, number by number; one factor for each 128 as squares have. */
+function byTable(): void {
+  for (let i = 0; i < out.length; ) {
+    const factor = factors[Math.floor(i / COLUMNS / 128) * (COLUMNS / 128) + Math.floor((i % COLUMNS) / 128)]!;
+    for (const end = i + 128; i < end; i++) out[i] = table[codes[i]!]! * factor;
+  }
+}
+
+/** Decodes random numbers of few bits with factors near 1, from memory. */
+async function decoding(format: Scaling["format"]): Promise<WriteRows> {
   const mxfp4 = format === "mxfp4";
   const shape = mxfp4 ? [ROWS, COLUMNS / 32, 16] : [ROWS, COLUMNS];
   const scales = mxfp4 ? [ROWS, COLUMNS / 32] : [ROWS / 128, COLUMNS / 128];
-  const stored = Uint8Array.from({ length: shape.reduce((a, b) => a * b) }, (_, i) => Math.imul(i, 0x9e3779b1) >>> 24);
-  const many = scales.reduce((a, b) => a * b);
-  const factors = mxfp4 ? new Uint8Array(many).fill(126) : new Uint8Array(new Float32Array(many).fill(0.5).buffer);
+  const stored = codes.subarray(
+    0,
+    shape.reduce((a, b) => a * b),
+  );
+  const scaleBytes = mxfp4 ? new Uint8Array((ROWS * COLUMNS) / 32).fill(126) : new Uint8Array(factors.buffer);
   const entry = (dtype: string, of: number[], start: number, length: number) => {
     return { dtype, shape: of, data_offsets: [start, start + length] };
   };
   const json = JSON.stringify({
-    s: entry(mxfp4 ? "U8" : "F32", scales, 0, factors.length),
-    w: entry(mxfp4 ? "U8" : "F8_E4M3", shape, factors.length, stored.length),
+    s: entry(mxfp4 ? "U8" : "F32", scales, 0, scaleBytes.length),
+    w: entry(mxfp4 ? "U8" : "F8_E4M3", shape, scaleBytes.length, stored.length),
   });
   const length = Buffer.alloc(8);
   length.writeBigUInt64LE(BigInt(json.length));
-  const file = memorySource(format, Buffer.concat([length, Buffer.from(json), factors, stored]));
+  const file = memorySource(format, Buffer.concat([length, Buffer.from(json), scaleBytes, stored]));
   const checkpoint = await openCheckpoint(format, new Map([[format, file]]));
   const spans = scaledSpans(checkpoint, "w", { format, scales: "s" });
-  return () => spans.decode(factors, stored);
+  return spans.decode(scaleBytes, stored);
 }
 
+const [mxfp4, fp8] = [await decoding("mxfp4"), await decoding("fp8")];
 const cases: Record<string, () => void> = {
   "copy of float32": () => out.set(other),
   "widened, two at a time in JavaScript": inPairs,
   "widened into any array": () => TO_FLOAT32.BF16!(bytes, out, 0, ""),
-  "widened in place": () => place(false),
+  "widened in place": () => place(ofBF16, false),
   "widened in pairs, turned by the backend": () => {
     inPairs();
     tf.tidy(() => tf.tensor2d(out, [ROWS, COLUMNS]).transpose());
   },
-  "widened and turned in place": () => place(true),
-  "MXFP4 into a new array": await decoding("mxfp4"),
-  "FP8 into a new array": await decoding("fp8"),
+  "widened and turned in place": () => place(ofBF16, true),
+  "MXFP4 into any array": () => mxfp4(0, ROWS, out, 0),
+  "MXFP4 in place": () => place(mxfp4, false),
+  "MXFP4, turned in place": () => place(mxfp4, true),
+  "FP8 by a table, in JavaScript": byTable,
+  "FP8 into any array": () => fp8(0, ROWS, out, 0),
+  "FP8 in place": () => place(fp8, false),
+  "FP8, turned in place": () => place(fp8, true),
 };
 const best = new Map<string, number>();
 for (let run = 0; run < Number(values.runs); run++)

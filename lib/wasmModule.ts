@@ -68,8 +68,15 @@ export const op = {
   look: [0xfd, 14],
   /** The bits that two vectors have in common. */
   common: [0xfd, 78],
-  /** Each byte shifted to the right by the number on the stack, zeros coming in. */
+  /** The bits that either of two vectors has, and those that only one has. */
+  either: [0xfd, 80],
+  different: [0xfd, 81],
+  /** Each byte shifted to the right, and to the left, by the number on the stack, zeros coming in. */
   shiftBytes: [0xfd, 109],
+  raiseBytes: [0xfd, 107],
+  plusBytes: [0xfd, 110],
+  /** Of each byte, all bits where two vectors have the same one, else none. */
+  sameBytes: [0xfd, 35],
   /** A vector of bytes picked from two: 0 to 15 are the first's, 16 to 31 the second's. */
   shuffle: (bytes: readonly number[]): number[] => [0xfd, 13, ...bytes],
   vectorPlus: [0xfd, 0xe4, 1],

@@ -1,5 +1,5 @@
 import { CheckpointError } from "../errors.ts";
-import { type Kernels, kernels, kernelsOf, PIECE_BYTES } from "./kernels.ts";
+import { PIECE_BYTES, widenTo } from "./kernels.ts";
 
 /** Every element type of the safetensors format and its width in bits. */
 export const DTYPE_BITS = {
@@ -32,6 +32,9 @@ export type Dtype = keyof typeof DTYPE_BITS;
 /** Writes the values of `bytes` (little-endian, as the host's) to `out` from index `at` on. `where` begins an error. */
 export type Convert<A> = (bytes: Uint8Array, out: A, at: number, where: string) => void;
 
+/** Writes rows of a matrix that a file holds, as numbers, to `out` from index `at` on. */
+export type WriteRows = (first: number, count: number, out: Float32Array, at: number) => void;
+
 /** The bytes at an address that a typed array of this width may start at; copied only where they are not. */
 function aligned(bytes: Uint8Array, width: number): Uint8Array {
   return bytes.byteOffset % width === 0 ? bytes : new Uint8Array(bytes);
@@ -41,19 +44,15 @@ function fromF32(bytes: Uint8Array, out: Float32Array, at: number): void {
   new Uint8Array(out.buffer, out.byteOffset + 4 * at, bytes.length).set(bytes);
 }
 
-let bench: Kernels | null = null;
-
-/** bfloat16 is the upper half of a float32: widened in place where the numbers go to a memory that can, else beside it. */
+/** bfloat16 is the upper half of a float32. */
 function fromBF16(bytes: Uint8Array, out: Float32Array, at: number): void {
-  const own = kernelsOf(out);
-  const { memory, widen } = own ?? (bench ??= kernels(4 * PIECE_BYTES));
-  const work = new Uint8Array(memory.buffer);
   for (let start = 0; start < bytes.length; start += PIECE_BYTES) {
     const piece = bytes.subarray(start, start + PIECE_BYTES);
-    const [to, count] = [at + start / 2, piece.length / 2];
-    work.set(piece);
-    widen(own === undefined ? PIECE_BYTES : out.byteOffset + 4 * to, 0, count);
-    if (own === undefined) out.set(new Float32Array(memory.buffer, PIECE_BYTES, count), to);
+    const count = piece.length / 2;
+    widenTo(out, at + start / 2, count, (own, address) => {
+      new Uint8Array(own.memory.buffer).set(piece);
+      own.widen(address, 0, count);
+    });
   }
 }
 

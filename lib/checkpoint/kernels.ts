@@ -18,23 +18,39 @@ type Transpose = (out: number, x: number, rows: number, columns: number, outStri
  */
 type WidenMxfp4 = (out: number, bytes: number, factors: number, groups: number) => void;
 
-/** The functions, and the memory that they work on. The first {@link PIECE_BYTES} are for bytes to be widened. */
+/**
+ * Writes FP8 (E4M3), `count` of them from address `bytes` on, as float32 from address `out` on, each times the float32 at
+ * address `factor`. Works in turns of {@link FP8_TURN} numbers, as {@link Widen} does.
+ */
+type WidenFp8 = (out: number, bytes: number, factor: number, count: number) => void;
+
+/** The functions, and the memory that they work on. The first {@link PIECE_BYTES} are for what is to be widened. */
 export interface Kernels {
   memory: Memory;
   widen: Widen;
   widenMxfp4: WidenMxfp4;
+  widenFp8: WidenFp8;
   transpose: Transpose;
 }
 
 /** Bytes that are widened at once: the processor's cache holds them and what they become. */
 export const PIECE_BYTES = 1 << 18;
 
+/** Numbers that are widened at once, of at most 16 bits each. */
+export const PIECE_NUMBERS = PIECE_BYTES / 2;
+
 /** Numbers that one turn of widening takes. */
 export const TURN = 32;
+export const FP8_TURN = 16;
 
 /** Four of the eight bfloat16 of the upper vector, two bytes below each, zeros where the lower vector is. */
 function half(h: number): number[] {
   return [0, 1, 2, 3].flatMap((i) => [0, 1].concat([0, 1].map((b) => 16 + 8 * h + 2 * i + b)));
+}
+
+/** Byte by byte from two vectors, of each the lower or the upper eight. */
+function alternating(h: number): number[] {
+  return [0, 1, 2, 3, 4, 5, 6, 7].flatMap((i) => [8 * h + i, 16 + 8 * h + i]);
 }
 
 function widenCode(): number[] {
@@ -74,8 +90,6 @@ function widenMxfp4Code(): number[] {
   const [out, bytes, factors, groups] = [0, 1, 2, 3] as const;
   const [zeros, highest, second, mask, pairs, codes, factor, upper, lower] = [4, 5, 6, 7, 8, 9, 10, 11, 12] as const;
   const odd = 13;
-  /** Byte by byte from two vectors, of each the lower or the upper eight. */
-  const alternating = (h: number): number[] => [0, 1, 2, 3, 4, 5, 6, 7].flatMap((i) => [8 * h + i, 16 + 8 * h + i]);
   const sixteen = (h: number): number[][] => [
     [...get(pairs), ...get(odd), ...shuffle(alternating(h)), ...set(codes)],
     [...get(highest), ...get(codes), ...op.look, ...set(upper)],
@@ -104,6 +118,59 @@ function widenMxfp4Code(): number[] {
     [...get(bytes), ...number(16), ...op.plus, ...set(bytes), ...get(out), ...number(128), ...op.plus, ...set(out)],
     [...get(factors), ...number(4), ...op.plus, ...set(factors)],
     [...get(groups), ...number(1), ...op.minus, ...tee(groups), ...op.repeatIf],
+    op.end,
+    op.end,
+  ].flat();
+}
+
+/** What the highest byte of a float32 is at exponent 0 of an FP8, whose bias is 7 where that of a float32 is 127. */
+const EXPONENT = (127 - 7) >> 1;
+
+/**
+ * What the two upper bytes of the eight subnormal FP8, and of 0, have else than the rule for the others gives: the rule
+ * shifts exponent and fraction to their places in a float32, where a subnormal is a number like any other.
+ */
+const SUBNORMAL = [0, 1, 2, 3, 4, 5, 6, 7].map((fraction) => {
+  const [bits = 0] = new Uint32Array(Float32Array.of(fraction * 2 ** -9).buffer);
+  return { highest: (bits >>> 24) ^ EXPONENT, second: ((bits >>> 16) & 255) ^ (fraction << 4) };
+});
+
+function widenFp8Code(): number[] {
+  const { get, set, tee, number, load, store, shuffle } = op;
+  const [out, bytes, factorAt, count] = [0, 1, 2, 3] as const;
+  const [zeros, highest, second, magnitudes, none, bias, factor, codes, sign, upper, lower] = [
+    4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14,
+  ] as const;
+  const all = (byte: number): number[] => op.bytes(Array<number>(16).fill(byte));
+  /** For `look`, which gives 0 for what is past the sixteen. */
+  const table = (of: "highest" | "second"): number[] =>
+    op.bytes([...SUBNORMAL.map((one) => one[of]), ...Array<number>(8).fill(0)]);
+  return [
+    [...op.zeros, ...set(zeros), ...table("highest"), ...set(highest), ...table("second"), ...set(second)],
+    [...all(0x7f), ...set(magnitudes), ...all(0x80), ...set(sign), ...all(EXPONENT), ...set(bias)],
+    [...get(factorAt), ...op.loadOne(0), ...set(factor)],
+    op.loop,
+    [...get(bytes), ...load(0), ...tee(codes), ...get(sign), ...op.common, ...set(upper)],
+    [...get(codes), ...get(magnitudes), ...op.common, ...tee(codes), ...get(magnitudes), ...op.sameBytes, ...set(none)],
+    [...get(codes), ...number(4), ...op.shiftBytes, ...get(bias), ...op.plusBytes],
+    [...get(highest), ...get(codes), ...op.look, ...op.different], // the highest byte of a magnitude
+    [...get(upper), ...op.either, ...get(none), ...op.either, ...set(upper)], // all ones are NaN's
+    [...get(codes), ...number(4), ...op.raiseBytes, ...get(second), ...get(codes), ...op.look, ...op.different],
+    set(lower),
+    ...[0, 1].map((h) =>
+      [
+        [...get(lower), ...get(upper), ...shuffle(alternating(h)), ...set(codes)], // eight numbers' upper halves
+        ...[0, 1].map((q) =>
+          [
+            [...get(out), ...get(zeros), ...get(codes), ...shuffle(half(q))],
+            [...get(factor), ...op.vectorTimes, ...store(32 * h + 16 * q)],
+          ].flat(),
+        ),
+      ].flat(),
+    ),
+    [...get(bytes), ...number(FP8_TURN), ...op.plus, ...set(bytes)],
+    [...get(out), ...number(4 * FP8_TURN), ...op.plus, ...set(out)],
+    [...get(count), ...number(FP8_TURN), ...op.minus, ...tee(count), ...number(0), ...op.above, ...op.repeatIf],
     op.end,
     op.end,
   ].flat();
@@ -147,6 +214,7 @@ function transposeCode(): number[] {
 const FUNCTIONS: readonly WasmFunction[] = [
   { name: "widen", params: 3, numbers: 0, vectors: 2, code: widenCode() },
   { name: "widenMxfp4", params: 4, numbers: 0, vectors: 10, code: widenMxfp4Code() },
+  { name: "widenFp8", params: 4, numbers: 0, vectors: 11, code: widenFp8Code() },
   { name: "transpose", params: 6, numbers: 3, vectors: 8, code: transposeCode() },
 ];
 
@@ -167,6 +235,28 @@ export function kernels(bytes: number): Kernels {
 /** The functions that work where an array lies, if there are any. */
 export function kernelsOf({ buffer }: { buffer: ArrayBufferLike }): Kernels | undefined {
   return owners.get(buffer);
+}
+
+let bench: Kernels | null = null;
+
+/**
+ * Widens numbers, at most {@link PIECE_NUMBERS}, to where an array lies, or beside it if no function works there.
+ * @param widen puts what is to be widened into the first bytes of this memory, and its numbers at the address
+ */
+export function widenTo(
+  out: Float32Array,
+  at: number,
+  count: number,
+  widen: (own: Kernels, address: number) => void,
+): void {
+  const own = kernelsOf(out);
+  if (own !== undefined) {
+    widen(own, out.byteOffset + 4 * at);
+    return;
+  }
+  bench ??= kernels(PIECE_BYTES + 4 * (PIECE_NUMBERS + TURN));
+  widen(bench, PIECE_BYTES);
+  out.set(new Float32Array(bench.memory.buffer, PIECE_BYTES, count), at);
 }
 
 /**

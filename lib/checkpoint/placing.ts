@@ -1,5 +1,5 @@
 import * as tf from "@tensorflow/tfjs";
-import type { Convert } from "./dtype.ts";
+import type { WriteRows } from "./dtype.ts";
 import { growTo, type Kernels, kernels, PIECE_BYTES, TURN } from "./kernels.ts";
 
 /** Where a matrix of a file stands in a parameter; all in numbers, not bytes. */
@@ -47,22 +47,18 @@ export class Placing {
   }
 
   /**
-   * Places whole rows of a file. What is neither turned nor spread may write zeros a little beyond its end: places are
+   * Places the rows of a matrix. One that is neither turned nor spread may be written a little beyond its end: places are
    * filled in rising order.
-   * @param width bytes of a number
-   * @param where begins an error
    */
-  put(bytes: Uint8Array, width: number, convert: Convert<Float32Array>, place: Place, where: string): void {
-    const { columns, transposed, at, stride } = place;
-    const rows = bytes.length / (width * columns);
+  put(rows: number, write: WriteRows, { columns, transposed, at, stride }: Place): void {
     if (!transposed && stride === columns) {
-      convert(bytes, this.#result, at, where);
+      write(0, rows, this.#result, at);
       return;
     }
     const most = Math.max(LEAST_BAND, Math.floor(BAND_NUMBERS / columns / 4) * 4);
     for (let row = 0; row < rows; row += most) {
       const count = Math.min(most, rows - row);
-      convert(bytes.subarray(row * columns * width, (row + count) * columns * width), this.#band, 0, where);
+      write(row, count, this.#band, 0);
       if (transposed) this.#turn(count, columns, at + row, stride);
       else
         for (let r = 0; r < count; r++)

@@ -1,7 +1,7 @@
 import { CheckpointError, shown } from "../errors.ts";
 import type { Checkpoint, Rows, Span } from "./checkpoint.ts";
-import { type Convert, DTYPE_BITS, type Dtype, TO_FLOAT32 } from "./dtype.ts";
-import { type Kernels, kernels } from "./kernels.ts";
+import { type Convert, DTYPE_BITS, type Dtype, TO_FLOAT32, type WriteRows } from "./dtype.ts";
+import { PIECE_NUMBERS, widenTo } from "./kernels.ts";
 
 /** How numbers of few bits are stored, and which tensor holds the factors of their blocks. */
 export interface Scaling {
@@ -15,7 +15,8 @@ export interface Every {
   of: number;
 }
 
-type Converts<A> = { readonly [dtype in Dtype]?: Convert<A> };
+/** The types that a tensor of MXFP4's factors may have; its bytes are taken as they are. */
+const E8M0_BYTES: { readonly [dtype in Dtype]?: Convert<Uint8Array> } = { U8: copy, F8_E8M0: copy };
 
 /** Numbers of MXFP4 that share a factor, in the 16 bytes of the last axis. */
 const GROUP = 32;
@@ -23,15 +24,8 @@ const GROUP = 32;
 /** Rows, and columns, of the square of FP8 numbers that share a factor. */
 const SQUARE = 128;
 
-/** The factor of each byte: a power of two, and NaN for the last. */
+/** The factor of each byte of MXFP4's: a power of two, and NaN for the last. */
 const E8M0 = Float32Array.from({ length: 256 }, (_, byte) => (byte === 255 ? Number.NaN : 2 ** (byte - 127)));
-
-/** One sign, four exponent bits (bias 7) and three fraction bits; no infinity, and NaN where all seven are set. */
-const E4M3 = Float32Array.from({ length: 256 }, (_, byte) => {
-  const [sign, exponent, fraction] = [byte < 128 ? 1 : -1, (byte >> 3) & 15, byte & 7];
-  if ((byte & 127) === 127) return Number.NaN;
-  return sign * (exponent === 0 ? fraction * 2 ** -9 : (8 + fraction) * 2 ** (exponent - 10));
-});
 
 /**
  * Checks that a tensor and the factors of its blocks fit each other.
@@ -52,9 +46,13 @@ export function checkScaling(checkpoint: Checkpoint, tensor: string, { format, s
     );
   const expected =
     format === "mxfp4" ? stored.shape.slice(0, -1) : stored.shape.map((size) => Math.ceil(size / SQUARE));
+  const of = `${factors.source.name}: tensor ${shown(scales)}`;
+  const types = Object.keys(format === "mxfp4" ? E8M0_BYTES : TO_FLOAT32);
+  if (!types.includes(factors.dtype))
+    throw new CheckpointError(`${of}: dtype must be one of ${types.join(", ")}, got ${factors.dtype}`);
   if (factors.shape.join() !== expected.join())
     throw new CheckpointError(
-      `${factors.source.name}: tensor ${shown(scales)}: shape must be ${shown(expected)}, one for each block of ${tensor}, got ${shown(factors.shape)}`,
+      `${of}: shape must be ${shown(expected)}, one for each block of ${tensor}, got ${shown(factors.shape)}`,
     );
 }
 
@@ -75,8 +73,7 @@ export async function readMxfp4(
 ): Promise<Float32Array> {
   checkScaling(checkpoint, tensor, { format: "mxfp4", scales });
   const groups = checkpoint.tensor(tensor).shape.at(-2)!;
-  const bytes: Converts<Uint8Array> = { U8: copy, F8_E8M0: copy };
-  const factors = await checkpoint.read(scales, rows, bytes, (length) => new Uint8Array(length));
+  const factors = await checkpoint.read(scales, rows, E8M0_BYTES, (length) => new Uint8Array(length));
   const blocks: Rows | undefined = rows === undefined ? undefined : [rows[0] * groups, rows[1] * groups];
   const kept = Math.ceil((factors.length / groups - every.first) / every.of);
   const values = (): Float32Array => new Float32Array(kept * groups * GROUP);
@@ -87,15 +84,11 @@ function copy(bytes: Uint8Array, out: Uint8Array, at: number): void {
   out.set(bytes, at);
 }
 
-/** Groups that are widened at once: the processor's cache holds them and what they become. */
-const PIECE_GROUPS = 1 << 12;
-
 const BYTES_OF_GROUP = GROUP / 2;
 
-/** Where a piece's bytes, its factors and what they become lie in the memory of its own. */
-const [PIECE_FACTORS, PIECE_OUT] = [BYTES_OF_GROUP * PIECE_GROUPS, (BYTES_OF_GROUP + 4) * PIECE_GROUPS];
-
-let bench: Kernels | null = null;
+/** What is widened at once is whole groups. Their factors come first in the memory, then their bytes. */
+const PIECE_GROUPS = PIECE_NUMBERS / GROUP;
+const [FACTORS, BYTES] = [0, 4 * PIECE_GROUPS];
 
 /** The low half of a byte is the even one of two numbers. */
 function fromMxfp4(factors: Uint8Array, groups: number, { first, of }: Every): Convert<Float32Array> {
@@ -119,15 +112,15 @@ function fromMxfp4(factors: Uint8Array, groups: number, { first, of }: Every): C
 }
 
 function widenGroups(bytes: Uint8Array, factors: Uint8Array, out: Float32Array, at: number): void {
-  bench ??= kernels(PIECE_OUT + 4 * GROUP * PIECE_GROUPS);
-  const { buffer } = bench.memory;
   for (let from = 0; from < factors.length; from += PIECE_GROUPS) {
     const own = factors.subarray(from, from + PIECE_GROUPS);
-    new Uint8Array(buffer).set(bytes.subarray(from * BYTES_OF_GROUP, (from + own.length) * BYTES_OF_GROUP));
-    const scales = new Float32Array(buffer, PIECE_FACTORS, own.length);
-    for (let g = 0; g < own.length; g++) scales[g] = E8M0[own[g]!]!;
-    bench.widenMxfp4(PIECE_OUT, 0, PIECE_FACTORS, own.length);
-    out.set(new Float32Array(buffer, PIECE_OUT, own.length * GROUP), at + from * GROUP);
+    widenTo(out, at + from * GROUP, own.length * GROUP, ({ memory, widenMxfp4 }, address) => {
+      const scales = new Float32Array(memory.buffer, FACTORS, own.length);
+      for (let g = 0; g < own.length; g++) scales[g] = E8M0[own[g]!]!;
+      const end = (from + own.length) * BYTES_OF_GROUP;
+      new Uint8Array(memory.buffer, BYTES).set(bytes.subarray(from * BYTES_OF_GROUP, end));
+      widenMxfp4(address, BYTES, FACTORS, own.length);
+    });
   }
 }
 
@@ -141,28 +134,39 @@ export async function readFp8(checkpoint: Checkpoint, tensor: string, scales: st
   checkScaling(checkpoint, tensor, { format: "fp8", scales });
   const width = checkpoint.tensor(tensor).shape[1]!;
   const factors = await checkpoint.readFloat32(scales);
-  const convert = fromFp8(factors, width);
+  const convert: Convert<Float32Array> = (bytes, out, at) =>
+    widenSquares(bytes, factors, { width, first: at }, out, at);
   return checkpoint.read(tensor, undefined, { F8_E4M3: convert }, (length) => new Float32Array(length));
 }
 
-/** `width`: numbers of a row. */
-function fromFp8(factors: Float32Array, width: number): Convert<Float32Array> {
-  const across = Math.ceil(width / SQUARE);
-  return (bytes, out, at) => {
-    for (let i = at; i < at + bytes.length; ) {
-      const [row, column] = [Math.floor(i / width), i % width];
-      const factor = factors[Math.floor(row / SQUARE) * across + Math.floor(column / SQUARE)]!;
-      const sameFactor = Math.min(SQUARE - (column % SQUARE), width - column, at + bytes.length - i);
-      for (const end = i + sameFactor; i < end; i++) out[i] = E4M3[bytes[i - at]!]! * factor;
-    }
-  };
+/** Where numbers come from: how many a row has, and which of all is the first. */
+interface From {
+  width: number;
+  first: number;
 }
 
-/** Where numbers of few bits and their factors lie, and how the bytes of both become numbers, row-major. */
+function widenSquares(bytes: Uint8Array, factors: Float32Array, { width, first }: From, out: Float32Array, at: number) {
+  const across = Math.ceil(width / SQUARE);
+  for (let from = 0; from < bytes.length; from += PIECE_NUMBERS) {
+    const own = bytes.subarray(from, from + PIECE_NUMBERS);
+    widenTo(out, at + from, own.length, ({ memory, widenFp8 }, address) => {
+      new Uint8Array(memory.buffer, BYTES).set(own);
+      const factor = new Float32Array(memory.buffer, FACTORS, 1);
+      for (let i = 0, same = 0; i < own.length; i += same) {
+        const [row, column] = [Math.floor((first + from + i) / width), (first + from + i) % width];
+        factor[0] = factors[Math.floor(row / SQUARE) * across + Math.floor(column / SQUARE)]!;
+        same = Math.min(SQUARE - (column % SQUARE), width - column, own.length - i);
+        widenFp8(address + 4 * i, BYTES + i, FACTORS, same);
+      }
+    });
+  }
+}
+
+/** Where numbers of few bits and their factors lie, and how the bytes of both become rows of numbers. */
 export interface ScaledSpans {
   factors: Span;
   numbers: Span;
-  decode(factors: Uint8Array, numbers: Uint8Array): Float32Array;
+  decode(factors: Uint8Array, numbers: Uint8Array): WriteRows;
 }
 
 /**
@@ -180,24 +184,27 @@ export function scaledSpans(
   const { shape } = checkpoint.tensor(tensor);
   if (scaling.format === "fp8") {
     const factors = checkpoint.span(scaling.scales);
-    const numbers = checkpoint.span(tensor);
+    const width = shape[1]!;
     const decode: ScaledSpans["decode"] = (factorBytes, bytes) => {
       const scales = new Float32Array(factorBytes.length / (DTYPE_BITS[factors.dtype] / 8));
       TO_FLOAT32[factors.dtype]!(factorBytes, scales, 0, factors.where);
-      const values = new Float32Array(bytes.length);
-      fromFp8(scales, shape[1]!)(bytes, values, 0, numbers.where);
-      return values;
+      return (row, count, out, at) => {
+        const first = row * width;
+        widenSquares(bytes.subarray(first, first + count * width), scales, { width, first }, out, at);
+      };
     };
-    return { factors, numbers, decode };
+    return { factors, numbers: checkpoint.span(tensor), decode };
   }
   const groups = shape.at(-2)!;
   const blocks: Rows | undefined = rows === undefined ? undefined : [rows[0] * groups, rows[1] * groups];
-  const numbers = checkpoint.span(tensor, blocks);
-  const decode: ScaledSpans["decode"] = (factors, bytes) => {
-    const kept = Math.ceil((factors.length / groups - every.first) / every.of);
-    const values = new Float32Array(kept * groups * GROUP);
-    fromMxfp4(factors, groups, every)(bytes, values, 0, numbers.where);
-    return values;
+  const decode: ScaledSpans["decode"] = (factors, bytes) => (first, count, out, at) => {
+    const together = every.of === 1 ? count : 1;
+    for (let row = first; row < first + count; row += together) {
+      const [from, to] = [row, row + together].map((r) => (r * every.of + every.first) * groups) as [number, number];
+      const end = every.of === 1 ? to : from + groups;
+      const own = bytes.subarray(from * BYTES_OF_GROUP, end * BYTES_OF_GROUP);
+      widenGroups(own, factors.subarray(from, end), out, at + (row - first) * groups * GROUP);
+    }
   };
-  return { factors: checkpoint.span(scaling.scales, rows), numbers, decode };
+  return { factors: checkpoint.span(scaling.scales, rows), numbers: checkpoint.span(tensor, blocks), decode };
 }

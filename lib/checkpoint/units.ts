@@ -1,7 +1,7 @@
 import { CheckpointError, listed } from "../errors.ts";
 import type { WeightPart, WeightRecipe } from "../families/family.ts";
 import type { Checkpoint, Span } from "./checkpoint.ts";
-import { DTYPE_BITS, TO_FLOAT32 } from "./dtype.ts";
+import { DTYPE_BITS, TO_FLOAT32, type WriteRows } from "./dtype.ts";
 import type { Placing } from "./placing.ts";
 import type { FileRange } from "./readAhead.ts";
 import { type ScaledSpans, scaledSpans } from "./scaled.ts";
@@ -84,22 +84,26 @@ export function placeUnit(
   for (const [i, part] of parts.entries()) {
     const place = { columns: sizes[i]!.columns, transposed: part.transposed, at, stride };
     at += widths[i]!;
-    const scaled = scaledOf(checkpoint, part);
-    const { dtype, where, ...span } = scaled?.numbers ?? checkpoint.span(part.tensor, part.rows);
-    const convert = TO_FLOAT32[dtype];
-    if (scaled !== null) {
-      const values = scaled.decode(take(scaled.factors).slice(), take(scaled.numbers));
-      placing.put(new Uint8Array(values.buffer), 4, TO_FLOAT32.F32!, place, where);
-    } else if (convert === undefined) {
-      throw new CheckpointError(`${where}: dtype must be one of ${listed(Object.keys(TO_FLOAT32))}, got ${dtype}`);
-    } else {
-      const bytes = take({ ...span, dtype, where });
-      const width = DTYPE_BITS[dtype] / 8;
-      placing.put(part.every === undefined ? bytes : everyOutput(bytes, width, part), width, convert, place, where);
-    }
+    placing.put(sizes[i]!.rows, writerOf(checkpoint, part, take), place);
   }
   const [{ plus } = {}] = parts;
   if (plus !== undefined) placing.raise(plus);
+}
+
+/** Reads the bytes of a part. @returns writes its rows as numbers, as long as the bytes are good */
+function writerOf(checkpoint: Checkpoint, part: WeightPart, take: (span: Span) => Uint8Array): WriteRows {
+  const scaled = scaledOf(checkpoint, part);
+  if (scaled !== null) return scaled.decode(take(scaled.factors).slice(), take(scaled.numbers));
+  const span = checkpoint.span(part.tensor, part.rows);
+  const { dtype, where } = span;
+  const convert = TO_FLOAT32[dtype];
+  if (convert === undefined)
+    throw new CheckpointError(`${where}: dtype must be one of ${listed(Object.keys(TO_FLOAT32))}, got ${dtype}`);
+  const width = DTYPE_BITS[dtype] / 8;
+  const bytes = part.every === undefined ? take(span) : everyOutput(take(span), width, part);
+  const rowBytes = width * sizeOf(part).columns;
+  return (first, count, out, at) =>
+    convert(bytes.subarray(first * rowBytes, (first + count) * rowBytes), out, at, where);
 }
 
 /** The bytes of every `of`-th output: of every `of`-th row where rows are outputs, else of every `of`-th number. */

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { growTo, kernels, kernelsOf, PIECE_BYTES, TURN } from "../../../lib/checkpoint/kernels.ts";
+import { FP8_TURN, growTo, kernels, kernelsOf, PIECE_BYTES, TURN } from "../../../lib/checkpoint/kernels.ts";
 import { seeded } from "../../helpers.ts";
 
 const AT = PIECE_BYTES;
@@ -14,6 +14,28 @@ describe("widening", () => {
     const bits = new Uint32Array(memory.buffer, AT, count);
     expect([...bits]).toEqual([...halves].map((half) => half * 65536));
   });
+});
+
+describe("widening FP8", () => {
+  // Micikevicius et al. 2022, table 1: bias 7, subnormals at exponent 0, NaN where all seven bits are set.
+  const e4m3 = (code: number): number => {
+    const [exponent, fraction] = [(code >> 3) & 15, code & 7];
+    if ((code & 127) === 127) return Number.NaN;
+    return (code < 128 ? 1 : -1) * (exponent === 0 ? fraction * 2 ** -9 : (1 + fraction / 8) * 2 ** (exponent - 7));
+  };
+  test.each([1, -1, 0.1, 1.9e-38, -3e-42, 0, 7.7e37, Number.POSITIVE_INFINITY, Number.NaN])(
+    "every code times %d is their product, rounded once",
+    (factor) => {
+      const { memory, widenFp8 } = kernels(AT + 4 * 300);
+      const codes = Array.from({ length: 255 }, (_, i) => 255 - i);
+      new Uint8Array(memory.buffer, 1).set(codes);
+      new Float32Array(memory.buffer, 300, 1).set([factor]);
+      widenFp8(AT, 1, 300, codes.length); // bytes need no alignment, and numbers up to the turn's end are written
+      const written = new Float32Array(memory.buffer, AT, 300);
+      expect([...written.subarray(0, 255)]).toEqual(codes.map((code) => Math.fround(e4m3(code) * Math.fround(factor))));
+      expect([...written.subarray(Math.ceil(255 / FP8_TURN) * FP8_TURN)]).toEqual(Array<number>(44).fill(0));
+    },
+  );
 });
 
 describe("transposing", () => {

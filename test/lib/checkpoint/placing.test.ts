@@ -2,13 +2,22 @@ import * as tf from "@tensorflow/tfjs";
 import { beforeAll, describe, expect, test } from "vitest";
 import { type BackendName, useBackend } from "../../../lib/backend.ts";
 import { TO_FLOAT32, toBF16 } from "../../../lib/checkpoint/dtype.ts";
-import { Placing } from "../../../lib/checkpoint/placing.ts";
+import { type Place, Placing } from "../../../lib/checkpoint/placing.ts";
 
 /** Whole numbers that bfloat16 holds: 0 to 255, again and again. */
 const numbers = (rows: number, columns: number): Float32Array =>
   Float32Array.from({ length: rows * columns }, (_, i) => i % 256);
 
-const bytesOf = (values: Float32Array): Uint8Array => new Uint8Array(toBF16(values).buffer);
+/** Puts a matrix in its place, out of bytes of a type. */
+function put(placing: Placing, values: Float32Array, dtype: "F32" | "BF16", place: Place): void {
+  const bytes = new Uint8Array(dtype === "F32" ? values.buffer : toBF16(values).buffer);
+  const row = (bytes.length / values.length) * place.columns;
+  placing.put(
+    values.length / place.columns,
+    (first, count, out, at) => TO_FLOAT32[dtype]!(bytes.subarray(first * row, (first + count) * row), out, at, ""),
+    place,
+  );
+}
 
 describe.each<BackendName>(["tensorflow", "wasm", "cpu"])("placing on %s", (backend) => {
   beforeAll(async () => {
@@ -26,7 +35,7 @@ describe.each<BackendName>(["tensorflow", "wasm", "cpu"])("placing on %s", (back
     const values = numbers(rows, columns);
     const placing = new Placing();
     placing.begin(rows * columns, columns);
-    placing.put(bytesOf(values), 2, TO_FLOAT32.BF16!, { columns, transposed: true, at: 0, stride: rows }, "");
+    put(placing, values, "BF16", { columns, transposed: true, at: 0, stride: rows });
     tf.tidy(() => {
       const expected = tf.tensor2d(values, [rows, columns]).transpose();
       expect(placing.lend([columns, rows]).sub(expected).abs().max().dataSync()[0]).toBe(0);
@@ -37,14 +46,8 @@ describe.each<BackendName>(["tensorflow", "wasm", "cpu"])("placing on %s", (back
     const placing = new Placing();
     placing.begin(3 * 7, 3);
     const [left, right] = [numbers(2, 3), numbers(3, 5)];
-    placing.put(
-      new Uint8Array(left.buffer),
-      4,
-      TO_FLOAT32.F32!,
-      { columns: 3, transposed: true, at: 0, stride: 7 },
-      "",
-    );
-    placing.put(bytesOf(right), 2, TO_FLOAT32.BF16!, { columns: 5, transposed: false, at: 2, stride: 7 }, "");
+    put(placing, left, "F32", { columns: 3, transposed: true, at: 0, stride: 7 });
+    put(placing, right, "BF16", { columns: 5, transposed: false, at: 2, stride: 7 });
     const placed = placing.copy([3, 7]);
     expect(placed.arraySync()).toEqual([
       [0, 3, 0, 1, 2, 3, 4],
@@ -59,7 +62,7 @@ describe.each<BackendName>(["tensorflow", "wasm", "cpu"])("placing on %s", (back
     const place = (first: number): void => {
       placing.begin(32, 32);
       const values = Float32Array.from({ length: 32 }, (_, i) => first + i);
-      placing.put(bytesOf(values), 2, TO_FLOAT32.BF16!, { columns: 32, transposed: false, at: 0, stride: 32 }, "");
+      put(placing, values, "BF16", { columns: 32, transposed: false, at: 0, stride: 32 });
     };
     place(0);
     const copied = placing.copy([32]);

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { memorySource } from "../../../lib/checkpoint/bytes.ts";
-import { readFp8, readMxfp4 } from "../../../lib/checkpoint/scaled.ts";
+import { type Every, readFp8, readMxfp4, type Scaling, scaledSpans } from "../../../lib/checkpoint/scaled.ts";
 import { CheckpointError } from "../../../lib/errors.ts";
 import { bitsOf, checkpointOf, checksum, countingSource, fileOf } from "./files.ts";
 
@@ -91,6 +91,35 @@ describe("FP8", () => {
   });
 });
 
+test.each<[string, string, Scaling, number, Every | undefined]>([
+  ["experts_blocks", "MXFP4", { format: "mxfp4", scales: "experts_scales" }, 3 * 32, undefined],
+  [
+    "experts_blocks",
+    "every second row of MXFP4",
+    { format: "mxfp4", scales: "experts_scales" },
+    3 * 32,
+    { first: 1, of: 2 },
+  ],
+  ["w.weight", "FP8", { format: "fp8", scales: "w.weight_scale_inv" }, 259, undefined],
+])("of %s (%s) a few rows are decoded as they are among all", async (tensor, _, scaling, width, every) => {
+  const checkpoint = await checkpointOf(source());
+  const spans = scaledSpans(checkpoint, tensor, scaling, undefined, every);
+  const [factors, numbers] = await Promise.all(
+    [spans.factors, spans.numbers].map(({ start, end, source: file }) => file.read(start, end)),
+  );
+  const whole = await (scaling.format === "fp8"
+    ? readFp8(checkpoint, tensor, scaling.scales)
+    : readMxfp4(checkpoint, tensor, scaling.scales, undefined, every));
+  const write = spans.decode(factors!, numbers!);
+  const rows = whole.length / width;
+  const parts = new Float32Array(whole.length + 1);
+  for (const first of [rows - 1, 1, 0]) {
+    const count = first === 1 ? rows - 2 : 1;
+    write(first, count, parts, 1 + first * width);
+  }
+  expect(bitsOf(parts.slice(1))).toEqual(bitsOf(whole));
+});
+
 describe("values and factors that do not fit each other are refused in one line", () => {
   const bytes = (count: number) => new Uint8Array(count);
   test.each<[string, () => ReturnType<typeof pairOf>, string]>([
@@ -130,6 +159,11 @@ describe("values and factors that do not fit each other are refused in one line"
       "a square too few",
       () => pairOf(["s", "F32", [1, 1], bytes(4)], ["w", "F8_E4M3", [129, 2], bytes(258)]),
       'file: tensor "s": shape must be [2,1], one for each block of w, got [1,1]',
+    ],
+    [
+      "factors of another type",
+      () => pairOf(["s", "F8_E8M0", [1, 1], bytes(1)], ["w", "F8_E4M3", [3, 4], bytes(12)]),
+      'file: tensor "s": dtype must be one of F32, BF16, F16, got F8_E8M0',
     ],
     [
       "values that are no matrix",
