@@ -1,6 +1,6 @@
 import { CheckpointError, listed, shown } from "../errors.ts";
 import type { ByteSource } from "./bytes.ts";
-import { type Convert, DTYPE_BITS, type Dtype, TO_FLOAT32, TO_INT32 } from "./dtype.ts";
+import { type Converts, converterOf, DTYPE_BITS, type Dtype, TO_FLOAT32, TO_INT32 } from "./dtype.ts";
 import { readHeader, type TensorInfo } from "./safetensors.ts";
 
 /** A tensor and the file that holds it. */
@@ -151,13 +151,11 @@ export class Checkpoint {
   async read<A>(
     name: string,
     rows: Rows | undefined,
-    converts: { readonly [dtype in Dtype]?: Convert<A> },
+    converts: Converts<A>,
     allocate: (length: number) => A,
   ): Promise<A> {
     const { source, dtype, start, end, where } = this.span(name, rows);
-    const convert = converts[dtype];
-    if (convert === undefined)
-      throw new CheckpointError(`${where}: dtype must be one of ${Object.keys(converts).join(", ")}, got ${dtype}`);
+    const convert = converterOf(converts, { dtype, where });
     const width = DTYPE_BITS[dtype] / 8;
     const length = (end - start) / width;
     let out: A;

@@ -32,6 +32,16 @@ export type Dtype = keyof typeof DTYPE_BITS;
 /** Writes the values of `bytes` (little-endian, as the host's) to `out` from index `at` on. `where` begins an error. */
 export type Convert<A> = (bytes: Uint8Array, out: A, at: number, where: string) => void;
 
+/** Converters by the type that they read. */
+export type Converts<A> = { readonly [dtype in Dtype]?: Convert<A> };
+
+/** @throws CheckpointError for a type that none of them reads */
+export function converterOf<A>(converts: Converts<A>, { dtype, where }: { dtype: Dtype; where: string }): Convert<A> {
+  const convert = converts[dtype];
+  if (convert !== undefined) return convert;
+  throw new CheckpointError(`${where}: dtype must be one of ${Object.keys(converts).join(", ")}, got ${dtype}`);
+}
+
 /** Writes rows of a matrix that a file holds, as numbers, to `out` from index `at` on. */
 export type WriteRows = (first: number, count: number, out: Float32Array, at: number) => void;
 
@@ -78,7 +88,7 @@ function fromF16(bytes: Uint8Array, out: Float32Array, at: number): void {
 }
 
 /** The types that are read as float32, all exactly. */
-export const TO_FLOAT32: { readonly [dtype in Dtype]?: Convert<Float32Array> } = {
+export const TO_FLOAT32: Converts<Float32Array> = {
   F32: fromF32,
   BF16: fromBF16,
   F16: fromF16,
@@ -99,7 +109,7 @@ function fromIntegers(width: number, view: (buffer: ArrayBufferLike, offset: num
 }
 
 /** The types that are read as int32; a value that does not fit is an error. */
-export const TO_INT32: { readonly [dtype in Dtype]?: Convert<Int32Array> } = {
+export const TO_INT32: Converts<Int32Array> = {
   BOOL: fromIntegers(1, (...at) => new Uint8Array(...at)),
   U8: fromIntegers(1, (...at) => new Uint8Array(...at)),
   I8: fromIntegers(1, (...at) => new Int8Array(...at)),

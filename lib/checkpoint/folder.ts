@@ -46,6 +46,23 @@ export async function readConfig(folder: string): Promise<ModelConfig> {
   return parseConfig(await readJson(join(folder, "config.json")));
 }
 
+/**
+ * The tokens that end a text, as generation_config.json of a model folder says, or else its config.json.
+ * @returns token ids; none where neither says it
+ * @throws CheckpointError
+ */
+export async function readStopTokens(folder: string): Promise<number[]> {
+  for (const path of ["generation_config.json", "config.json"].map((file) => join(folder, file))) {
+    const json = (await exists(path)) ? ((await readJson(path)) as { eos_token_id?: unknown } | null) : null;
+    const found = json?.eos_token_id ?? null;
+    if (found === null) continue;
+    const ids: unknown[] = [found].flat();
+    if (ids.every((id) => Number.isInteger(id))) return ids as number[];
+    throw new CheckpointError(`${path}: eos_token_id must be a token id or a list of them, got ${shown(found)}`);
+  }
+  return [];
+}
+
 export interface LoadOptions {
   /**
    * Bytes of memory for weights. A model that does not fit stays on disk and is streamed: each run reads what it uses, and
@@ -127,8 +144,8 @@ export async function exists(path: string): Promise<boolean> {
 export async function loadTokenizer(folder: string): Promise<Tokenizer> {
   const path = join(folder, "tokenizer.json");
   if (await exists(path)) return fromTokenizerJson(await readJson(path), await tokenizerConfig(folder));
-  const { family, dVocab } = await readConfig(folder);
-  if (family === "dbrx" && dVocab === DBRX_VOCABULARY) return dbrxTokenizer();
+  const config = (await readJson(join(folder, "config.json"))) as { model_type?: unknown; vocab_size?: unknown } | null;
+  if (config?.model_type === "dbrx" && config.vocab_size === DBRX_VOCABULARY) return dbrxTokenizer();
   throw new CheckpointError(`${folder}: must hold tokenizer.json, got none (give token ids instead of text)`);
 }
 

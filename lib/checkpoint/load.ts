@@ -10,6 +10,7 @@ import { mt5 } from "../families/mt5.ts";
 import { MoeModel } from "../model.ts";
 import { paramShapes } from "../params.ts";
 import type { Checkpoint } from "./checkpoint.ts";
+import { converterOf, TO_FLOAT32 } from "./dtype.ts";
 import type { LoadProgress } from "./progress.ts";
 import { checkScaling, readFp8, readMxfp4 } from "./scaled.ts";
 import { StreamedWeights } from "./stream.ts";
@@ -145,14 +146,16 @@ function checkTensors(
   for (const { tensor, shape, scaling } of [...recipes.values()].flatMap((recipe) => recipe.parts)) {
     if (expected.has(tensor)) continue;
     expected.add(tensor);
-    const found = checkpoint.tensor(tensor).shape;
-    if (found.join() !== shape.join())
+    const found = checkpoint.tensor(tensor);
+    if (found.shape.join() !== shape.join())
       throw new CheckpointError(
-        `${checkpoint.name}: tensor ${shown(tensor)} must have shape [${shape.join(", ")}], got [${found.join(", ")}]`,
+        `${checkpoint.name}: tensor ${shown(tensor)} must have shape [${shape.join(", ")}], got [${found.shape.join(", ")}]`,
       );
-    if (scaling === undefined) continue;
-    checkScaling(checkpoint, tensor, scaling);
-    expected.add(scaling.scales);
+    if (scaling === undefined) converterOf(TO_FLOAT32, checkpoint.span(tensor));
+    else {
+      checkScaling(checkpoint, tensor, scaling);
+      expected.add(scaling.scales);
+    }
   }
   const extra = [...checkpoint.tensors.keys()].filter((tensor) => !expected.has(tensor) && !ignores(tensor));
   if (extra.length > 0)

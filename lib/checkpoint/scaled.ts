@@ -1,6 +1,6 @@
 import { CheckpointError, shown } from "../errors.ts";
 import type { Checkpoint, Rows, Span } from "./checkpoint.ts";
-import { type Convert, DTYPE_BITS, type Dtype, TO_FLOAT32, type WriteRows } from "./dtype.ts";
+import { type Convert, type Converts, converterOf, DTYPE_BITS, TO_FLOAT32, type WriteRows } from "./dtype.ts";
 import { PIECE_NUMBERS, widenTo } from "./kernels.ts";
 
 /** How numbers of few bits are stored, and which tensor holds the factors of their blocks. */
@@ -16,7 +16,7 @@ export interface Every {
 }
 
 /** The types that a tensor of MXFP4's factors may have; its bytes are taken as they are. */
-const E8M0_BYTES: { readonly [dtype in Dtype]?: Convert<Uint8Array> } = { U8: copy, F8_E8M0: copy };
+const E8M0_BYTES: Converts<Uint8Array> = { U8: copy, F8_E8M0: copy };
 
 /** Numbers of MXFP4 that share a factor, in the 16 bytes of the last axis. */
 const GROUP = 32;
@@ -46,13 +46,12 @@ export function checkScaling(checkpoint: Checkpoint, tensor: string, { format, s
     );
   const expected =
     format === "mxfp4" ? stored.shape.slice(0, -1) : stored.shape.map((size) => Math.ceil(size / SQUARE));
-  const of = `${factors.source.name}: tensor ${shown(scales)}`;
-  const types = Object.keys(format === "mxfp4" ? E8M0_BYTES : TO_FLOAT32);
-  if (!types.includes(factors.dtype))
-    throw new CheckpointError(`${of}: dtype must be one of ${types.join(", ")}, got ${factors.dtype}`);
+  const span = checkpoint.span(scales);
+  if (format === "mxfp4") converterOf(E8M0_BYTES, span);
+  else converterOf(TO_FLOAT32, span);
   if (factors.shape.join() !== expected.join())
     throw new CheckpointError(
-      `${of}: shape must be ${shown(expected)}, one for each block of ${tensor}, got ${shown(factors.shape)}`,
+      `${span.where}: shape must be ${shown(expected)}, one for each block of ${tensor}, got ${shown(factors.shape)}`,
     );
 }
 
@@ -187,7 +186,7 @@ export function scaledSpans(
     const width = shape[1]!;
     const decode: ScaledSpans["decode"] = (factorBytes, bytes) => {
       const scales = new Float32Array(factorBytes.length / (DTYPE_BITS[factors.dtype] / 8));
-      TO_FLOAT32[factors.dtype]!(factorBytes, scales, 0, factors.where);
+      converterOf(TO_FLOAT32, factors)(factorBytes, scales, 0, factors.where);
       return (row, count, out, at) => {
         const first = row * width;
         widenSquares(bytes.subarray(first, first + count * width), scales, { width, first }, out, at);

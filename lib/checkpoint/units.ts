@@ -1,7 +1,7 @@
-import { CheckpointError, listed } from "../errors.ts";
+import { CheckpointError } from "../errors.ts";
 import type { WeightPart, WeightRecipe } from "../families/family.ts";
 import type { Checkpoint, Span } from "./checkpoint.ts";
-import { DTYPE_BITS, TO_FLOAT32, type WriteRows } from "./dtype.ts";
+import { converterOf, DTYPE_BITS, TO_FLOAT32, type WriteRows } from "./dtype.ts";
 import type { Placing } from "./placing.ts";
 import type { FileRange } from "./readAhead.ts";
 import { type ScaledSpans, scaledSpans } from "./scaled.ts";
@@ -96,9 +96,7 @@ function writerOf(checkpoint: Checkpoint, part: WeightPart, take: (span: Span) =
   if (scaled !== null) return scaled.decode(take(scaled.factors).slice(), take(scaled.numbers));
   const span = checkpoint.span(part.tensor, part.rows);
   const { dtype, where } = span;
-  const convert = TO_FLOAT32[dtype];
-  if (convert === undefined)
-    throw new CheckpointError(`${where}: dtype must be one of ${listed(Object.keys(TO_FLOAT32))}, got ${dtype}`);
+  const convert = converterOf(TO_FLOAT32, span);
   const width = DTYPE_BITS[dtype] / 8;
   const bytes = part.every === undefined ? take(span) : everyOutput(take(span), width, part);
   const rowBytes = width * sizeOf(part).columns;

@@ -1,4 +1,4 @@
-import { loadTokenizer, readConfig } from "../checkpoint/folder.ts";
+import { loadTokenizer, readConfig, readStopTokens } from "../checkpoint/folder.ts";
 import { generate } from "../generate.ts";
 import { checkSampling } from "../sample.ts";
 import { checkTokens } from "../tokens.ts";
@@ -7,7 +7,7 @@ import { MEMORY_HELP, openModel } from "./model.ts";
 
 export const generateCommand: Command = {
   usage: "moescope generate MODEL --text T [-n 50] [--seed 1] [--memory GB]",
-  summary: "Continues a text, token by token.",
+  summary: "Continues a text, token by token, up to one that ends a text.",
   details: [
     "--text         the text to continue",
     "-n             most tokens to generate (default 50)",
@@ -44,9 +44,9 @@ export const generateCommand: Command = {
     const tokenizer = await loadTokenizer(folder);
     const prompt = tokenizer.encode(text);
     checkTokens(prompt, config, 0);
-    const { model, clearLine } = await openModel(folder, values.memory);
     const end = tokenizer.specials.get("<|endoftext|>");
-    const stopIds = end === undefined ? [] : [end];
+    const stopIds = [...(await readStopTokens(folder)), ...(end === undefined ? [] : [end])];
+    const { model, clearLine } = await openModel(folder, values.memory);
     // A token may end inside a character: what is printed is the text so far, less what was printed before.
     const decoder = new TextDecoder();
     process.stdout.write(text);

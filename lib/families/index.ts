@@ -39,11 +39,11 @@ export function familyOf(json: Record<string, unknown> | string): Family {
   const type = typeof json === "string" ? json : json["model_type"];
   const family = FAMILIES.find((f) => f.name === type || f.modelTypes.some((known) => known === type));
   if (family === undefined) {
-    if (isEncoderDecoder(json))
+    if (isEncoderDecoder({ model_type: type }))
       throw new ConfigError(
         `config.json: model_type must be a decoder's here, got ${shown(type)}, an encoder-decoder: open it with loadEncoderDecoder`,
       );
-    const known = FAMILIES.flatMap((f) => f.modelTypes).join(", ");
+    const known = [...FAMILIES, mt5].flatMap((f) => f.modelTypes).join(", ");
     const also =
       typeof json === "string" || json["architectures"] === undefined ? "" : ` (${shown(json["architectures"])})`;
     throw new ConfigError(`config.json: model_type must be one of ${known}, got ${shown(type)}${also}`);

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import * as tf from "@tensorflow/tfjs";
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { useBackend } from "../../../lib/backend.ts";
-import { loadModel, loadTokenizer, readConfig, saveModel } from "../../../lib/checkpoint/folder.ts";
+import { loadModel, loadTokenizer, readConfig, readStopTokens, saveModel } from "../../../lib/checkpoint/folder.ts";
 import { openFolder } from "../../../lib/checkpoint/node.ts";
 import { CheckpointError, ConfigError } from "../../../lib/errors.ts";
 import { MoeModel } from "../../../lib/model.ts";
@@ -252,10 +252,31 @@ describe("loadTokenizer", () => {
     );
   });
 
-  test("says that ids serve where there is neither", async () => {
-    await cp(join(GOLDEN, "p1"), dir, { recursive: true });
+  test.each(["dbrx/p1", "families/mt5"])("says of %s that ids serve where there is neither", async (name) => {
+    await cp(join(GOLDEN, "..", name), dir, { recursive: true });
     await expect(loadTokenizer(dir)).rejects.toThrow(
       new CheckpointError(`${dir}: must hold tokenizer.json, got none (give token ids instead of text)`),
+    );
+  });
+});
+
+describe("readStopTokens", () => {
+  const write = (name: string, json: object) => writeFile(join(dir, name), JSON.stringify(json));
+
+  test("takes what is said for generating, one token or several, and else what the model's configuration says", async () => {
+    expect(await readStopTokens(dir)).toEqual([]);
+    await write("config.json", { eos_token_id: 2 });
+    expect(await readStopTokens(dir)).toEqual([2]);
+    await write("generation_config.json", { eos_token_id: null });
+    expect(await readStopTokens(dir)).toEqual([2]);
+    await write("generation_config.json", { eos_token_id: [200002, 199999, 200012] });
+    expect(await readStopTokens(dir)).toEqual([200002, 199999, 200012]);
+  });
+
+  test.each([["</s>"], [[1, 2.5]]])("refuses %j", async (found) => {
+    await write("config.json", { eos_token_id: found });
+    await expect(readStopTokens(dir)).rejects.toThrow(
+      `config.json: eos_token_id must be a token id or a list of them, got ${JSON.stringify(found)}`,
     );
   });
 });

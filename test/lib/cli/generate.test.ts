@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
@@ -50,6 +50,19 @@ describe("moescope generate", () => {
     ]);
     expect(a.out).toBe(await expected("the", { temperature: 0, maxTokens: 8, stopIds: [0] }));
     expect([b.code, b.out, withoutNoise(b.err)]).toEqual([0, a.out, ""]);
+  });
+
+  test("ends where the model's files say that a text ends", async () => {
+    const greedy = { temperature: 0, maxTokens: 8 };
+    const [model, tokenizer] = [await loadModel(dir), await loadTokenizer(dir)];
+    const ids: number[] = [];
+    for await (const id of generate(model, tokenizer.encode("the"), greedy)) ids.push(id);
+    model.dispose();
+    const stop = ids.findIndex((id, i) => i > 0 && !ids.slice(0, i).includes(id));
+    await writeFile(join(dir, "generation_config.json"), JSON.stringify({ eos_token_id: [ids[stop]] }));
+    const { out } = await run("the", "--temperature", "0", "-n", "8");
+    await rm(join(dir, "generation_config.json"));
+    expect(out).toBe(`the${tokenizer.decode(ids.slice(0, stop))}\n`);
   });
 
   test("of no tokens is the text", async () => {
