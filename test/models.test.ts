@@ -14,6 +14,8 @@ import { relativeError } from "./helpers.ts";
 const MODELS = join(import.meta.dirname, "../models");
 const REFERENCE = join(MODELS, "reference");
 
+const KINDS = ["english", "japanese", "maths", "python", "spanish", "structured", "typescript"];
+
 let model: MoeModel;
 let tokenizer: Tokenizer;
 let golden: Checkpoint;
@@ -37,19 +39,19 @@ test("the shipped model and its tokenizer give what transformers and tokenizers 
     const i = Number(name.slice("ids.".length));
     const { kind, text } = passages[i]!;
     kinds.add(kind);
-    const ids = tokenizer.encode(text).slice(0, 256);
+    const ids = tokenizer.encode(text).slice(0, model.config.nCtx);
     expect(ids).toEqual([...(await golden.readInt32(name))]);
     const logits = model.run(ids);
     const last = logits.dataSync().slice(-model.config.dVocab);
     logits.dispose();
     expect(relativeError(last, await golden.readFloat32(`logits.${i}`)), kind).toBeLessThan(1e-4);
   }
-  expect([...kinds].sort()).toEqual(["english", "japanese", "maths", "python", "spanish", "structured", "typescript"]);
+  expect([...kinds].sort()).toEqual(KINDS);
 });
 
 test("it predicts unseen text of every kind better than that text's own letter frequencies do", () => {
   for (const { kind, text } of passages) {
-    const ids = tokenizer.encode(text).slice(0, 256);
+    const ids = tokenizer.encode(text).slice(0, model.config.nCtx);
     const logits = model.run(ids);
     const { mean } = nextTokenLoss(logits, ids);
     logits.dispose();
@@ -65,12 +67,22 @@ test("no expert of any layer is dead over the passages", () => {
   const used = Array.from({ length: model.config.nLayers }, () => new Set<number>());
   for (const { text } of passages) {
     const names = "blocks.*.mlp.hook_expert_indices";
-    const { logits, cache } = model.runWithCache(tokenizer.encode(text).slice(0, 256), { names });
+    const { logits, cache } = model.runWithCache(tokenizer.encode(text).slice(0, model.config.nCtx), { names });
     for (const [layer, name] of cache.names.entries()) for (const e of cache.get(name).dataSync()) used[layer]!.add(e);
     logits.dispose();
     cache.dispose();
   }
   expect(used.map((experts) => experts.size)).toEqual(used.map(() => 16));
+});
+
+test("on held-out text of every kind it takes fewer bits a byte than xz -9 and than a 5-gram model of bytes", async () => {
+  const { heldOut, references } = await modelFolder(REFERENCE);
+  expect(heldOut.map(({ kind }) => kind).sort()).toEqual(KINDS);
+  for (const { kind, bytes, natsPerToken, nTokens, bitsPerByte } of heldOut) {
+    const { xz, byteNgram } = references.find((one) => one.kind === kind)!;
+    expect(bitsPerByte, kind).toBeLessThan(Math.min(xz, byteNgram));
+    expect((natsPerToken * nTokens) / Math.LN2 / bytes, kind).toBeCloseTo(bitsPerByte, 10);
+  }
 });
 
 test("the model card says what the files beside it say (npm run reference -- card writes it)", async () => {

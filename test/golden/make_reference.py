@@ -2,7 +2,7 @@
 
 Run by hand: python test/golden/make_reference.py
 Made with torch 2.13.0, transformers 5.18.0 and tokenizers (CPU, float32, eager attention). In reference.safetensors, for
-passage i: ids.i [pos] as the tokenizers package encodes the text, at most 256, and logits.i [d_vocab] of the last one.
+passage i: ids.i [pos] as the tokenizers package encodes the text, at most the context (512), and logits.i [d_vocab] of the last one.
 """
 
 import json
@@ -23,7 +23,7 @@ def main():
     passages = json.loads((ROOT / "models" / "passages.json").read_text())
     values = {}
     for i in range(0, len(passages), 4):
-        ids = torch.tensor(tokenizer.encode(passages[i]["text"]).ids[:256], dtype=torch.int32)
+        ids = torch.tensor(tokenizer.encode(passages[i]["text"]).ids[: model.config.max_position_embeddings], dtype=torch.int32)
         with torch.no_grad():
             values[f"logits.{i}"] = model(ids[None].long()).logits[0, -1].clone()
         values[f"ids.{i}"] = ids
