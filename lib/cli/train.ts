@@ -35,7 +35,8 @@ export const trainCommand: Command = {
     "RUN.json  data (a folder with tokenizer.json, train/KIND.jsonl, heldout/KIND.jsonl), out (the model folder), state",
     "          (the file to resume from), model (a config.json), batch, pos, steps, rate, and what TrainingRun documents",
     "The same file and data give the same model, however often the run was interrupted. A state goes with its run and text:",
-    "nothing but the paths may change before it is resumed; to begin anew, remove it.",
+    "nothing but the paths may change before it is resumed; to begin anew, remove it. A finished run trains on where",
+    "restarts names its last step and steps is more.",
   ].join("\n"),
   async run(args) {
     await trainFrom(parse(args, ["RUN.json"], {}).positionals[0]!);

@@ -9,6 +9,11 @@ export interface TrainingRun {
   batch: number;
   pos: number;
   steps: number;
+  /**
+   * Steps, counted from 0, at which warm-up and cosine begin anew; absent: none. A finished run trains on when its number
+   * of steps goes in here and `steps` becomes more.
+   */
+  restarts?: readonly number[];
   seed: number;
   /** Highest learning rate; reached after `warmupSteps`, then down a cosine to `finalRate`. */
   rate: number;
@@ -34,7 +39,10 @@ const atLeast =
   (value) =>
     isNumber(value) && (value as number) >= least && (!whole || Number.isInteger(value));
 
-const RULES: Record<Exclude<keyof TrainingRun, "model" | "loadBalance">, [Rule, string, fallback?: number]> = {
+const RULES: Record<
+  Exclude<keyof TrainingRun, "model" | "loadBalance" | "restarts">,
+  [Rule, string, fallback?: number]
+> = {
   batch: [atLeast(1, true), "a whole number from 1"],
   pos: [atLeast(1, true), "a whole number from 1"],
   steps: [atLeast(1, true), "a whole number from 1"],
@@ -59,7 +67,7 @@ export function parseRun(json: unknown): TrainingRun {
   if (typeof json !== "object" || json === null || Array.isArray(json))
     throw new ConfigError(`run: must be an object, got ${shown(json)}`);
   const given = json as Record<string, unknown>;
-  const known = ["model", "loadBalance", ...Object.keys(RULES)];
+  const known = ["model", "loadBalance", "restarts", ...Object.keys(RULES)];
   const unknown = Object.keys(given).filter((field) => !known.includes(field));
   if (unknown.length > 0)
     throw new ConfigError(`run: fields must be ${listed(known, 20)}, got also ${listed(unknown)}`);
@@ -69,7 +77,13 @@ export function parseRun(json: unknown): TrainingRun {
     return [field, value];
   });
   const model = parseConfig(given["model"]);
-  const run = { ...Object.fromEntries(numbers), model, loadBalance: parseLoadBalance(given["loadBalance"], model) };
+  const { restarts } = given;
+  const run = {
+    ...Object.fromEntries(numbers),
+    model,
+    loadBalance: parseLoadBalance(given["loadBalance"], model),
+    ...(restarts === undefined ? {} : { restarts }),
+  };
   const { pos, steps, warmupSteps, zLossWeight } = run as TrainingRun;
   if (model.mlp.kind === "dense" && zLossWeight > 0)
     throw new ConfigError(`run: zLossWeight must be 0 for a dense model, which has no router, got ${zLossWeight}`);
@@ -77,7 +91,16 @@ export function parseRun(json: unknown): TrainingRun {
     throw new ConfigError(`run: pos must be at most the model's context (${model.nCtx}), got ${pos}`);
   if (warmupSteps > steps)
     throw new ConfigError(`run: warmupSteps must be at most steps (${steps}), got ${warmupSteps}`);
+  if (restarts !== undefined && !areRestarts(restarts, steps))
+    throw new ConfigError(
+      `run: restarts must be whole numbers from 1 to ${steps - 1}, each above the one before, got ${shown(restarts)}`,
+    );
   return run as TrainingRun;
+}
+
+function areRestarts(value: unknown, steps: number): boolean {
+  if (!Array.isArray(value)) return false;
+  return value.every((at, i) => atLeast((value[i - 1] ?? 0) + 1, true)(at) && at < steps);
 }
 
 function parseLoadBalance(value: unknown, model: ModelConfig): TrainingRun["loadBalance"] {
@@ -101,11 +124,15 @@ function parseLoadBalance(value: unknown, model: ModelConfig): TrainingRun["load
 }
 
 /**
- * Learning rate of a step (from 0): linear warm-up, then half a cosine.
- * @see Loshchilov and Hutter 2017, arXiv:1608.03983, eq. 5
+ * Learning rate of a step (from 0): linear warm-up, then half a cosine, from the start and from each restart.
+ * @see Loshchilov and Hutter 2017, arXiv:1608.03983, eq. 5; there a restart has no warm-up
  */
-export function learningRate(step: number, { rate, finalRate, warmupSteps, steps }: TrainingRun): number {
-  if (step < warmupSteps) return (rate * (step + 1)) / warmupSteps;
-  const done = (step - warmupSteps) / Math.max(1, steps - warmupSteps);
+export function learningRate(step: number, run: TrainingRun): number {
+  const { rate, finalRate, warmupSteps, steps, restarts = [] } = run;
+  const begin = restarts.findLast((at) => at <= step) ?? 0;
+  const length = (restarts.find((at) => at > step) ?? steps) - begin;
+  const own = step - begin;
+  if (own < warmupSteps) return (rate * (own + 1)) / warmupSteps;
+  const done = (own - warmupSteps) / Math.max(1, length - warmupSteps);
   return finalRate + 0.5 * (rate - finalRate) * (1 + Math.cos(Math.PI * done));
 }

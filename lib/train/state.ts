@@ -3,7 +3,7 @@ import { openFolder, writeSafetensors } from "../checkpoint/node.ts";
 import type { TensorData } from "../checkpoint/write.ts";
 import { CheckpointError, listed } from "../errors.ts";
 import { paramShapes } from "../params.ts";
-import type { TrainingRun } from "./run.ts";
+import { learningRate, type TrainingRun } from "./run.ts";
 import type { TrainingState } from "./train.ts";
 
 const PARTS = ["params", "first", "second"] as const;
@@ -44,7 +44,7 @@ export async function writeState(
 
 /**
  * Reads a run's state back. It goes with the run and the text that it came from: with any other it would not give what an
- * unbroken run gives.
+ * unbroken run gives. A run that only goes on for longer, and whose learning rates up to here are the same, is the same run.
  * @param tokens what the run trains on
  * @throws CheckpointError for a damaged file, or one that another run wrote, or this one on another text
  */
@@ -52,7 +52,7 @@ export async function readState(path: string, run: TrainingRun, tokens: Uint16Ar
   const checkpoint = await openFolder(path);
   try {
     const { metadata } = checkpoint;
-    const others = changedFields(metadata["run"], run);
+    const others = changedFields(metadata["run"], run, Number(metadata["step"]));
     if (others.length > 0)
       throw new CheckpointError(
         `${path}: must come from the same run, got one with another ${listed(others)}; remove it to begin anew`,
@@ -74,8 +74,8 @@ export async function readState(path: string, run: TrainingRun, tokens: Uint16Ar
   }
 }
 
-/** The fields in which a run differs from one that was written down; "run" where that cannot be read. */
-function changedFields(written: string | undefined, run: TrainingRun): string[] {
+/** The fields in which a run differs up to a step from one that was written down; "run" where that cannot be read. */
+function changedFields(written: string | undefined, run: TrainingRun, step: number): string[] {
   let former: Record<string, unknown>;
   try {
     former = { ...(JSON.parse(written ?? "null") as Record<string, unknown>) };
@@ -84,5 +84,14 @@ function changedFields(written: string | undefined, run: TrainingRun): string[] 
   }
   const own = JSON.parse(JSON.stringify(run)) as Record<string, unknown>;
   const fields = [...new Set([...Object.keys(own), ...Object.keys(former)])];
-  return fields.filter((field) => JSON.stringify(former[field]) !== JSON.stringify(own[field]));
+  const changed = fields.filter((field) => JSON.stringify(former[field]) !== JSON.stringify(own[field]));
+  const longer = { ...run, steps: former["steps"], restarts: former["restarts"] } as TrainingRun;
+  return changed.filter((field) => !LENGTH.includes(field) || !sameRates(longer, run, step));
+}
+
+/** Fields that say for how long a run goes on, and only by the learning rate what its steps do. */
+const LENGTH = ["steps", "restarts"];
+
+function sameRates(a: TrainingRun, b: TrainingRun, steps: number): boolean {
+  return Array.from({ length: steps }, (_, step) => step).every((s) => learningRate(s, a) === learningRate(s, b));
 }

@@ -11,7 +11,7 @@ export interface ModelFolder {
   /** config.json */
   config: object;
   /** run.json */
-  run: { batch: number; pos: number; steps: number; seed: number };
+  run: { batch: number; pos: number; steps: number; restarts?: number[]; seed: number };
   /** data.json */
   data: { sources: unknown[]; kinds: { kind: string; share: number }[] };
   /** heldout.json */
@@ -86,11 +86,13 @@ ${samples
 `;
 }
 
-function summaryRows(config: object, { batch, pos, steps, seed }: ModelFolder["run"]): string[][] {
+function summaryRows(config: object, { batch, pos, steps, restarts = [], seed }: ModelFolder["run"]): string[][] {
   const model = parseConfig(config);
   const { nExperts, topK, dFf } = moeOf(model);
   const { total, active } = parameterCounts(model);
   const count = (n: number): string => n.toLocaleString("en");
+  const anew =
+    restarts.length === 0 ? "" : `, the learning rate beginning anew after step ${restarts.map(count).join(", ")}`;
   const heads = `${model.nHeads} query heads over ${model.nKvHeads} key-value heads`;
   return [
     ["", ""],
@@ -104,7 +106,7 @@ function summaryRows(config: object, { batch, pos, steps, seed }: ModelFolder["r
     ["files", "Hugging Face's DBRX layout: `config.json`, `model.safetensors` (bf16), `tokenizer.json`"],
     [
       "training",
-      `\`run.json\`: ${count(steps)} steps of ${batch} x ${pos} tokens, ${((batch * pos * steps) / 1e6).toFixed(1)} million tokens in all; seed ${seed}`,
+      `\`run.json\`: ${count(steps)} steps of ${batch} x ${pos} tokens, ${((batch * pos * steps) / 1e6).toFixed(1)} million tokens in all${anew}; seed ${seed}`,
     ],
     ["losses", "next-token cross-entropy, and MegaBlocks' load-balancing loss with DBRX's weight 0.05; `curve.jsonl`"],
     ["licence", "Apache-2.0, as the rest of the project"],

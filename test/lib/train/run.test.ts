@@ -100,9 +100,19 @@ describe("parseRun", () => {
     expect(() => parseRun({ ...JSON_RUN, ...change })).toThrow(new ConfigError(`run: ${message}`));
   });
 
+  test("takes restarts that rise and lie within the run, and refuses others in one line", () => {
+    expect(parseRun({ ...JSON_RUN, restarts: [1, 9] }).restarts).toEqual([1, 9]);
+    for (const restarts of [[0], [10], [4, 4], [6, 3], [2.5], ["3"], 3, null])
+      expect(() => parseRun({ ...JSON_RUN, restarts })).toThrow(
+        new ConfigError(
+          `run: restarts must be whole numbers from 1 to 9, each above the one before, got ${JSON.stringify(restarts)}`,
+        ),
+      );
+  });
+
   test("refuses fields that it does not know, and says which it does", () => {
     expect(() => parseRun({ ...JSON_RUN, learningRate: 1, epochs: 2 })).toThrow(
-      /^run: fields must be model, loadBalance, batch, pos, .*, checkpointEvery, got also learningRate, epochs$/,
+      /^run: fields must be model, loadBalance, restarts, batch, pos, .*, checkpointEvery, got also learningRate, epochs$/,
     );
   });
 
@@ -139,6 +149,18 @@ describe("learningRate", () => {
   test("of a run of one step is the top", () => {
     expect(learningRate(0, run({ rate: 0.5, finalRate: 0.1, warmupSteps: 0, steps: 1 }))).toBe(0.5);
     expect(learningRate(0, run({ rate: 0.5, warmupSteps: 1, steps: 1 }))).toBe(0.5);
+  });
+
+  test("does the same from each restart on, over as many steps as there are to the next one or the end", () => {
+    const schedule = run({ rate: 0.8, finalRate: 0.2, warmupSteps: 2, steps: 22, restarts: [6, 12] });
+    const cycle = (steps: number): number[] => {
+      const alone = run({ rate: 0.8, finalRate: 0.2, warmupSteps: 2, steps });
+      return Array.from({ length: steps }, (_, step) => learningRate(step, alone));
+    };
+    const rates = Array.from({ length: 22 }, (_, step) => learningRate(step, schedule));
+    expect(rates).toEqual([...cycle(6), ...cycle(6), ...cycle(10)]);
+    // One step of warm-up after the first restart, and the cosine at its middle, (4 - 2) / 4 of half a turn.
+    expect([rates[6], rates[10]]).toEqual([0.4, 0.5]);
   });
 
   test("may rise to a last rate that is higher, and stay where the two are the same", () => {

@@ -97,6 +97,29 @@ describe("the state of a run", () => {
     dispose(state);
   });
 
+  test("goes on for longer where the rates of the steps taken stay as they were, and not where they would not", async () => {
+    const state = stateOf(10);
+    await writeState(path, state, RUN, TOKENS);
+    for (const longer of [
+      { steps: 30, restarts: [10] },
+      { steps: 30, restarts: [10, 20] },
+    ]) {
+      const again = await readState(path, { ...RUN, ...longer }, TOKENS);
+      expect(again.step).toBe(10);
+      dispose(again);
+    }
+    for (const [fields, change] of [
+      ["steps", { steps: 30 }],
+      ["steps, restarts", { steps: 30, restarts: [9] }],
+      ["steps, restarts", { steps: 30, restarts: [11] }],
+      ["seed", { seed: 2, steps: 30, restarts: [10] }],
+    ] as const)
+      await expect(readState(path, { ...RUN, ...change }, TOKENS)).rejects.toThrow(
+        `${path}: must come from the same run, got one with another ${fields}; remove it to begin anew`,
+      );
+    dispose(state);
+  });
+
   test("of the same run on another text is refused, and the file left alone", async () => {
     const state = stateOf(3);
     await writeState(path, state, RUN, TOKENS);

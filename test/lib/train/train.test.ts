@@ -82,6 +82,20 @@ describe.each(BACKENDS)("train on %s", (backend) => {
     whole.dispose();
   });
 
+  test("of a finished run that is made longer by a restart gives what the longer run gives from the beginning", async () => {
+    const longer = { ...RUN, steps: 18, restarts: [RUN.steps] };
+    const whole = await train(longer, TOKENS);
+    const states: TrainingState[] = [];
+    (await train(RUN, TOKENS, { onCheckpoint: async (state) => void states.push(copyOf(state)) })).dispose();
+    const finished = states.pop()!;
+    const model = await train(longer, TOKENS, { state: finished });
+    expect(bits(model.params)).toEqual(bits(whole.params));
+    for (const { params, moments } of states)
+      for (const map of [params, moments.first, moments.second]) tf.dispose([...map.values()]);
+    model.dispose();
+    whole.dispose();
+  });
+
   test("reports rates of the schedule, losses near chance at first, and how uneven the loads are", async () => {
     const progress: TrainingProgress[] = [];
     (await train(RUN, TOKENS, { onStep: (step) => void progress.push(step) })).dispose();
