@@ -3,14 +3,15 @@
  * weights, sharded as the original is, captures a text of 256 tokens, and reports memory, rates and what the whole model
  * would take by them: `npx tsx bench/stream.ts [--shape dbrx|mixtral|small] [--layers 1] [--budget 2e9] [--folder F]`.
  * The files are dropped from the page cache before each run (`dd` with `nocache`), so that the disk is what is measured;
- * `--cached` leaves them there. The folder is removed afterwards unless `--keep` is given; with `--folder` it is used again.
+ * `--cached` leaves them there. The folder is removed afterwards unless `--keep` is given; with `--folder` it is used again,
+ * and one that was there before stays. Disk: `--help` says how much each takes.
  */
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync, statfsSync } from "node:fs";
 import { mkdir, open, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { parseArgs } from "node:util";
+import { isDeepStrictEqual, parseArgs } from "node:util";
 import * as tf from "@tensorflow/tfjs";
 import { toBF16 } from "../lib/checkpoint/dtype.ts";
 import { loadModel, readConfig } from "../lib/checkpoint/folder.ts";
@@ -71,6 +72,7 @@ const { values: options } = parseArgs({
     folder: { type: "string" },
     cached: { type: "boolean", default: false },
     keep: { type: "boolean", default: false },
+    help: { type: "boolean", default: false },
   },
 });
 const TOKENS = Number(options.tokens);
@@ -122,10 +124,10 @@ const bytesOf = ({ shape }: Stored): number => 2 * shape.reduce((a, b) => a * b,
 async function writeCheckpoint(folder: string, json: Record<string, unknown>): Promise<void> {
   const tensors = tensorsOf(parseConfig(json));
   const total = tensors.reduce((sum, tensor) => sum + bytesOf(tensor), 0);
-  const { bavail, bsize } = statfsSync(tmpdir());
+  await mkdir(folder, { recursive: true });
+  const { bavail, bsize } = statfsSync(folder);
   if (total > 0.9 * bavail * bsize)
     throw new Error(`bench: the disk must have ${gigabytes(total)} free, got ${gigabytes(bavail * bsize)}`);
-  await mkdir(folder, { recursive: true });
   const shards: Stored[][] = [[]];
   for (const tensor of tensors) {
     const last = shards.at(-1)!;
@@ -214,23 +216,46 @@ function peakMemory(): number {
   return 1024 * Number(/VmHWM:\s+(\d+)/.exec(readFileSync("/proc/self/status", "utf8"))![1]);
 }
 
+/** The config.json of so many layers of a shape. */
+function jsonOf(shape: string, layers: number): Record<string, unknown> {
+  return { ...SHAPES[shape], [shape === "mixtral" ? "num_hidden_layers" : "n_layers"]: layers };
+}
+
+function bytesOnDisk(json: Record<string, unknown>): number {
+  return 2 * parameterCounts(parseConfig(json)).total;
+}
+
+/** The file whose rate is measured is written beside the weights. */
+const MOST_RATE_BYTES = 2 ** 31;
+
+if (options.help) {
+  console.log(`options: --${Object.keys(options).join(" --")}`);
+  for (const shape of Object.keys(SHAPES))
+    for (const layers of [1, 2])
+      console.log(
+        `--shape ${shape} --layers ${layers}: ${gigabytes(bytesOnDisk(jsonOf(shape, layers)))} of weights, and up to ${gigabytes(MOST_RATE_BYTES)} to measure the disk`,
+      );
+  process.exit(0);
+}
 const published = SHAPES[options.shape];
 if (published === undefined) throw new Error(`bench: --shape must be one of ${Object.keys(SHAPES).join(", ")}`);
-const layersField = options.shape === "mixtral" ? "num_hidden_layers" : "n_layers";
+const own = options.folder === undefined || !existsSync(options.folder);
 const folder = options.folder ?? mkdtempSync(join(tmpdir(), "moescope-stream-"));
 try {
   const started = performance.now();
-  const json = { ...published, [layersField]: Number(options.layers) };
+  const json = jsonOf(options.shape, Number(options.layers));
   const there = existsSync(join(folder, "model.safetensors.index.json"));
   if (!there) await writeCheckpoint(folder, json);
   const wrote = (performance.now() - started) / 1000;
-  const bytes = 2 * parameterCounts(parseConfig(json)).total;
+  const config = await readConfig(folder);
+  if (there && !isDeepStrictEqual(config, parseConfig(json)))
+    throw new Error(`bench: ${folder} must hold a ${options.shape} of ${options.layers} layer(s), got another model`);
+  const bytes = bytesOnDisk(json);
   console.log(
     `${options.shape}, ${options.layers} layer(s): ${gigabytes(bytes)} ${there ? "found" : `written in ${wrote.toFixed(0)} s`}`,
   );
-  const config = await readConfig(folder);
   const whole = parseConfig(published);
-  const rate = options.cached ? null : await diskRate(folder, Math.min(2 ** 31, Math.max(2 ** 27, bytes)));
+  const rate = options.cached ? null : await diskRate(folder, Math.min(MOST_RATE_BYTES, Math.max(2 ** 27, bytes)));
   if (rate !== null) console.log(`disk: ${gigabytes(rate)}/s, read as weights are, from a file of its own`);
 
   const times: { block: number; at: number }[] = [];
@@ -242,6 +267,7 @@ try {
     },
   });
   if (model.streamed === null) throw new Error("bench: the budget must be smaller than the model");
+  const last = { read: 0, flops: 0 };
   const ids = Array.from({ length: TOKENS }, (_, i) => Math.floor(hashUniform(7, i) * config.dVocab));
   for (let run = 0; run < Number(options.runs); run++) {
     if (!options.cached)
@@ -273,6 +299,7 @@ try {
     cache.dispose();
     logits.dispose();
     const flops = flopsPerToken(config, TOKENS) * TOKENS;
+    Object.assign(last, { read: read / seconds, flops: flops / seconds / 1e9 });
     const blocks = times.filter(({ block }) => block < config.nLayers);
     const after = times.find(({ block }) => block === config.nLayers)?.at ?? start + 1000 * seconds;
     const perLayer = (after - blocks[0]!.at) / 1000 / config.nLayers;
@@ -290,8 +317,14 @@ try {
   console.log(
     `most memory that the process took: ${gigabytes(peakMemory())} of resident memory, for a budget of ${gigabytes(budget)}`,
   );
-  console.log(`GEMM peak of this run, 2048 x 2048 x 2048 on ${tf.getBackend()}: ${gemmPeak().toFixed(0)} GFLOP/s`);
+  const peak = gemmPeak();
+  console.log(`GEMM peak of this run, 2048 x 2048 x 2048 on ${tf.getBackend()}: ${peak.toFixed(0)} GFLOP/s`);
+  const share = (part: number, of: number): string => `${((100 * part) / of).toFixed(0)} %`;
+  console.log(
+    `the last run computed at ${share(last.flops, peak)} of that peak` +
+      (rate === null ? "" : `, and read at ${share(last.read, rate)} of the disk's rate`),
+  );
   model.dispose();
 } finally {
-  if (!options.keep) rmSync(folder, { recursive: true, force: true });
+  if (own && !options.keep) rmSync(folder, { recursive: true, force: true });
 }
