@@ -1,18 +1,19 @@
 /**
- * What one more matrix product costs beyond its arithmetic, in multiply-adds: 0.2 ms of dispatch, and of what two cores
- * wait for each other. Where gradients are taken it costs more.
+ * What one more matrix product costs beyond its arithmetic, in multiply-adds: an eighth of a millisecond of dispatch, and of
+ * what two cores wait for each other. Where gradients are taken it costs more.
  */
-const PRODUCT_OVERHEAD = { run: 1.2e7, trained: 2e7 } as const;
+const PRODUCT_OVERHEAD = { run: 8e6, trained: 2e7 } as const;
 
-/** A product of few rows takes as long as one of this many: reading the weights from memory takes that time. */
-const LEAST_ROWS = 24;
+/** A product reads its weights from memory and orders them anew: that takes as long as so many rows of arithmetic. */
+const READING_ROWS = 32;
 
 /** Beyond this many bytes of one part of all experts, products are so long that batching saves nothing worth its memory. */
 export const MOST_BATCHED_BYTES = 1 << 27;
 
 /**
  * How many rows of each expert go through one batched product of all experts. It saves products, and pays for rows of
- * padding and for reading the weights of experts that have no token; the further rows of fuller experts go by themselves.
+ * padding and for reading the weights of experts that have no token; the further rows of fuller experts go by themselves,
+ * for which their weights are read once more.
  * @param counts rows of each expert
  * @param weightNumbers numbers of one expert's matrix
  * @param trained whether gradients are taken; the answer is then 0 or the largest count, for the gradient of one expert's
@@ -22,7 +23,7 @@ export const MOST_BATCHED_BYTES = 1 << 27;
 export function rowsTogether(counts: Int32Array, weightNumbers: number, trained: boolean): number {
   if (4 * counts.length * weightNumbers > MOST_BATCHED_BYTES) return 0;
   const overhead = PRODUCT_OVERHEAD[trained ? "trained" : "run"];
-  const cost = (rows: number): number => Math.max(rows, LEAST_ROWS) * weightNumbers;
+  const cost = (rows: number): number => (rows + READING_ROWS) * weightNumbers;
   const costOf = (together: number): number =>
     counts.reduce(
       (sum, rows) => (rows > together ? sum + cost(rows - together) + overhead : sum),

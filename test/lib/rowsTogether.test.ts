@@ -20,8 +20,16 @@ describe("how many rows of each expert are batched", () => {
 
   test("what most experts have, where one has far more", () => {
     const counts = Int32Array.from({ length: 64 }, (_, e) => (e === 5 ? 900 : 100));
-    // By hand: 64 · 100 rows and 800 by themselves, against 64 · 900 rows or 64 products of their own.
+    // By hand, in rows of 10⁵ numbers, 80 of which are a product's overhead and 32 the reading of its weights: 64 · (100 + 32)
+    // and 800 + 32 + 80 by themselves are 9,360; 64 · (900 + 32) are 59,648; one by one 7,200 + 64 · (32 + 80) are 14,368.
     expect(rowsTogether(counts, 1e5, false)).toBe(100);
+  });
+
+  test("none, where what is saved is less than reading the weights of most experts once more", () => {
+    const counts = Int32Array.of(28, 30, 42, 48, 51, 55, 57, 62, 70, 72, 76, 77, 77, 85, 89, 105);
+    // In rows of 512 · 1792 numbers, about 9 of which are a product's overhead: one by one 1,024 + 16 · (32 + 9) are 1,680. With
+    // 30 rows of each, which two experts do with, 16 · (30 + 32), and of the other fourteen 546 + 14 · (32 + 9): 2,112.
+    expect(rowsTogether(counts, 512 * 1792, false)).toBe(0);
   });
 
   test("all or none, where gradients are taken", () => {
@@ -36,8 +44,8 @@ describe("how many rows of each expert are batched", () => {
 
   test("never costs more than none or all by the same reckoning, whatever the loads", () => {
     const cost = (counts: Int32Array, numbers: number, together: number): number => {
-      const product = (rows: number): number => Math.max(rows, 24) * numbers;
-      const alone = [...counts].filter((rows) => rows > together).map((rows) => product(rows - together) + 1.2e7);
+      const product = (rows: number): number => (rows + 32) * numbers;
+      const alone = [...counts].filter((rows) => rows > together).map((rows) => product(rows - together) + 8e6);
       return alone.reduce((a, b) => a + b, together === 0 ? 0 : counts.length * product(together));
     };
     for (let seed = 0; seed < 50; seed++) {
