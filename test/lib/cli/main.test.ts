@@ -1,12 +1,12 @@
-import { copyFile, mkdir, mkdtemp, readdir, rm, truncate, writeFile } from "node:fs/promises";
+import { copyFile, cp, mkdir, mkdtemp, readdir, rm, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
 import { useBackend } from "../../../lib/backend.ts";
 import { GOLDEN, moescope, writeTinyModel } from "./child.ts";
 
-// DIR stands for a folder that holds "model" (with a tokenizer), "bare" (without), "few" (with fewer tokens than its tokenizer), "dbrx" (a config.json alone), "cut"
-// (weights cut short) and "text.txt".
+// DIR stands for a folder that holds "model" (with a tokenizer), "bare" (without), "few" (with fewer tokens than its tokenizer),
+// "dbrx" (a config.json alone), "mt5" (an encoder-decoder), "cut" (weights cut short) and "text.txt".
 let dir: string;
 beforeAll(async () => {
   await useBackend();
@@ -18,6 +18,7 @@ beforeAll(async () => {
   await rm(at("bare", "tokenizer.json"));
   await mkdir(at("dbrx"));
   await copyFile(join(GOLDEN, "published-config.json"), at("dbrx", "config.json"));
+  await cp(join(GOLDEN, "../families/mt5"), at("mt5"), { recursive: true });
   await writeTinyModel(at("cut"));
   await truncate(at("cut", "model.safetensors"), 20_000);
   await writeFile(at("text.txt"), "the router");
@@ -30,6 +31,9 @@ function capture(...args: string[]): string[] {
 
 const COMMANDS = ["info", "capture", "generate", "train", "trace", "import", "metrics"];
 const WHICH = `moescope: the command must be one of ${COMMANDS.join(", ")}`;
+
+const ENCODER_DECODER =
+  'config.json: model_type must be a decoder\'s here, got "mt5", an encoder-decoder: open it with loadEncoderDecoder';
 
 describe("help", () => {
   test.concurrent("--help lists every command", async () => {
@@ -129,6 +133,9 @@ describe("an error is exit code 1 and one line, said before the backend loads", 
       ["capture", "model", "--ids", "1", "--out", "text.txt/x.safetensors"],
       /^text\.txt\/x\.safetensors: must be writable, got ENOTDIR: /,
     ],
+    [capture("mt5", "--ids", "1,2"), ENCODER_DECODER],
+    [["generate", "mt5", "--text", "a"], ENCODER_DECODER],
+    [["trace", "mt5", "text.txt", "--out", "traced"], ENCODER_DECODER],
     [["generate", "model", "--text", ""], "run: tokens must hold at least one id, got none"],
     [["generate", "model", "--text", "a", "--temperature=-1"], "generate: temperature must be a number from 0, got -1"],
     [["generate", "model", "--text", "a", "--top-p", "1.5"], "generate: topP must be above 0 and at most 1, got 1.5"],
@@ -150,6 +157,6 @@ describe("an error is exit code 1 and one line, said before the backend loads", 
   });
 
   test("and nothing is left of what was not written", async () => {
-    expect((await readdir(dir)).sort()).toEqual(["bare", "cut", "dbrx", "few", "model", "text.txt"]);
+    expect((await readdir(dir)).sort()).toEqual(["bare", "cut", "dbrx", "few", "model", "mt5", "text.txt"]);
   });
 });
