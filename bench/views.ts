@@ -4,7 +4,8 @@
  * circuitsvis, bertviz and torch; FOLDER is a node_modules with requirejs 2.3, d3 5.7 and jquery 2, which BertViz asks a
  * host for and is given from there. Without PYTHON only ours are measured. Runs are interleaved; a view that is not drawn
  * within three minutes is given up, and so are its larger inputs. Where other programs use the processor too, times are
- * long; what the browser itself used of it (Linux tells) stands beside them, and an empty page in the first line.
+ * long; what the browser itself used of it (Linux tells) stands beside them. Of a hover, processor time is told by part, and
+ * the time until its frame is seen. The first line is an empty page, on which one word changes: what any page pays.
  */
 import { execFileSync } from "node:child_process";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
@@ -15,6 +16,7 @@ import { parseArgs } from "node:util";
 import { type Browser, chromium, type Page } from "playwright-core";
 import { attentionOf, largeTrace } from "../test/viz/samples.ts";
 import { attentionHeads, attentionMap, type Figure, routingGrid } from "../viz/index.ts";
+import { type Hover, hovering } from "./hovering.ts";
 
 const { values } = parseArgs({
   options: {
@@ -36,7 +38,7 @@ const DRAWN: Record<string, string> = {
   circuitsvis: "[id^=circuits-vis] canvas, [id^=circuits-vis] img",
   "bertviz-head": "#vis svg line",
   "bertviz-model": "#vis svg line",
-  ours: "figure svg",
+  ours: "figure .picture",
 };
 
 /** Where BertViz has its scripts from, and the file that is given to it. */
@@ -106,31 +108,6 @@ async function openOnce(browser: Browser, path: string, drawn: string): Promise<
   return { page, opened: { ...times, used: usedSince(before) } };
 }
 
-/** Milliseconds from a pointer's move to the frame that answers it, the median of twenty, and processor time for each. */
-async function hover(page: Page): Promise<{ time: number; used: number }> {
-  const before = processorTimes(server.process().pid!);
-  const time = await page.evaluate<number>(`(async () => {
-    const svg = document.querySelector("figure > div").shadowRoot.querySelector("svg");
-    const { left, top } = svg.getBoundingClientRect();
-    const frame = () => new Promise((done) => requestAnimationFrame(() => {
-      const channel = new MessageChannel();
-      channel.port1.onmessage = done;
-      channel.port2.postMessage(0);
-    }));
-    const times = [];
-    for (let i = 0; i < 20; i++) {
-      await frame();
-      const start = performance.now();
-      const at = { clientX: left + 90 + 20 * i, clientY: top + 130 + 5 * i, bubbles: true };
-      svg.dispatchEvent(new PointerEvent("pointermove", at));
-      await frame();
-      times.push(performance.now() - start);
-    }
-    return times.sort((a, b) => a - b)[10];
-  })()`);
-  return { time, used: usedSince(before) / 20 };
-}
-
 const median = (numbers: number[]): number => numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)]!;
 
 interface Entry {
@@ -141,6 +118,9 @@ interface Entry {
 }
 
 const EMPTY = "an empty page";
+
+/** What is told of a hover, in milliseconds: processor time by part, then how long until it is seen. */
+const HOVER = ["script", "layout", "paint", "raster", "draw", "latency"] as const;
 
 /** Pages that cannot be opened any more, by the name of the tool. */
 const dead = new Set<string>();
@@ -173,9 +153,7 @@ function theirs(pattern: Float32Array, nTokens: number): Entry[] {
 
 /** Opens every page in turn, as often as asked, and adds a line to the table for each. */
 async function measure(browser: Browser, entries: Entry[]): Promise<void> {
-  const times = new Map<Entry, { opened: Opened; hover: { time: number; used: number } | null }[]>(
-    entries.map((entry) => [entry, []]),
-  );
+  const times = new Map<Entry, { opened: Opened; hover: Hover | null }[]>(entries.map((entry) => [entry, []]));
   for (let run = 0; run < RUNS; run++)
     for (const entry of entries) {
       if (dead.has(entry.name)) continue;
@@ -183,7 +161,7 @@ async function measure(browser: Browser, entries: Entry[]): Promise<void> {
         const { page, opened } = await openOnce(browser, entry.path, entry.drawn);
         times
           .get(entry)!
-          .push({ opened, hover: entry.drawn === DRAWN["ours"] && entry.name !== EMPTY ? await hover(page) : null });
+          .push({ opened, hover: entry.drawn === DRAWN["ours"] ? await hovering(page, entry.drawn) : null });
         await page.context().close();
       } catch (error) {
         dead.add(entry.name);
@@ -196,9 +174,9 @@ async function measure(browser: Browser, entries: Entry[]): Promise<void> {
     const ms = (pick: (one: (typeof all)[number]) => number): string =>
       all.length === 0 ? "–" : `${median(all.map(pick)).toFixed(0)} ms`;
     const opened = [ms((one) => one.opened.paint), ms((one) => one.opened.drawn), ms((one) => one.opened.used)];
-    const answer = all[0]?.hover == null ? "" : ms((one) => one.hover!.time);
-    const used = all[0]?.hover == null ? "" : ms((one) => one.hover!.used);
-    const row = `| ${[entry.name, entry.input, size, ...opened, answer, used].join(" | ")} |`;
+    const part = (name: keyof Hover): string => median(all.map(({ hover }) => hover?.[name] ?? Number.NaN)).toFixed(1);
+    const hovers = all[0]?.hover == null ? HOVER.map(() => "") : HOVER.map(part);
+    const row = `| ${[entry.name, entry.input, size, ...opened, ...hovers].join(" | ")} |`;
     console.log(row);
     rows.push(row);
   }
@@ -211,7 +189,13 @@ const server = await chromium.launchServer({
 const browser = await chromium.connect(server.wsEndpoint());
 try {
   const blank = join(folder, "blank.html");
-  writeFileSync(blank, "<!doctype html><body><figure><svg><text y='20'>empty</text></svg></figure></body>");
+  // One word that changes with each move: what any page pays for a hover.
+  writeFileSync(
+    blank,
+    "<!doctype html><body><figure><svg class='picture' width='840' height='1200'><text y='20'>0</text></svg></figure>" +
+      "<script>const text = document.querySelector('text');" +
+      "document.querySelector('svg').onpointermove = () => { text.textContent = String(+text.textContent + 1) }</script>",
+  );
   const empty = { name: EMPTY, input: "", path: blank, drawn: DRAWN["ours"]! };
   const grid = ours("routingGrid, large", "2,048 × 40 × 4", routingGrid(largeTrace(2048, 16, 4, 40), { large: true }));
   const small = ours("routingGrid", "2,048 × 4 × 4", routingGrid(largeTrace(2048, 16, 4, 4)));
@@ -234,7 +218,6 @@ const head = [
   "first paint",
   "drawn",
   "processor until then",
-  "hover to frame",
-  "processor a hover",
+  ...HOVER.map((part) => `hover: ${part}`),
 ];
 console.log([`| ${head.join(" | ")} |`, `|${" --- |".repeat(head.length)}`, ...rows].join("\n"));

@@ -235,7 +235,7 @@ function draw(
       element("g", { fill: "none", stroke: themed("value") }, ...arcs),
       element("g", { fill: themed("value"), "fill-opacity": 0.8 }, ...dots),
     ),
-    element("g", { ...muted, "font-size": 9, "text-anchor": "end" }, ...positions),
+    element("g", { ...muted, "text-anchor": "end" }, ...positions),
     element("g", { "font-family": MONO, "font-size": 12 }, ...words),
     element("path", { d: kept.join(""), fill: themed("muted"), "fill-opacity": 0.5 }),
     element("path", { d: `M${BARS + BAR} ${y}v${nTokens * ROW}`, stroke: themed("faint") }),

@@ -260,7 +260,7 @@ interface Layout {
 function layOut(traces: readonly AttentionTrace[], { side }: AttentionHeadsData): Layout {
   const nHeads = traces[0]!.nHeads;
   const room = WIDTH - LEFT - MARGIN - LARGE - 24;
-  const fitting = Math.min(nHeads, Math.floor(room / (68 + GAP)));
+  const fitting = Math.min(nHeads, Math.floor(room / (76 + GAP)));
   const across = Math.ceil(nHeads / Math.ceil(nHeads / fitting));
   const unit = Math.max(0.5, Math.floor((2 * Math.min(120, room / across - GAP)) / side) / 2);
   const [width, height] = [side * unit + GAP, side * unit + LABEL];
@@ -293,7 +293,7 @@ function draw(
       marks.push(...tileMarks(data, head, x + i * width, y, unit, most));
       parts.push(tileFrame(x + i * width, y, data.side, unit));
       const text = `${column + i}: ${mainPlace(data.heads[head]!)}`;
-      parts.push(label(x + i * width, y + data.side * unit + 12, text, { ...muted, "font-size": 9 }));
+      parts.push(label(x + i * width, y + data.side * unit + 12, text, muted));
     }
   }
   const { layer, head } = data.heads[sharpest]!;

@@ -4,7 +4,7 @@ import { themed } from "./colors.ts";
 import type { Block } from "./contract.ts";
 import { Figure } from "./figure.ts";
 import { percent, probability, quoted } from "./format.ts";
-import { frame, HATCH, MONO, rampLegend, TOP } from "./frame.ts";
+import { frame, HATCH, LEAST_TEXT, MONO, rampLegend, TOP } from "./frame.ts";
 import { tableOf } from "./html.ts";
 import { drawMarks, MOST_OUTLINES } from "./marks.ts";
 import { checkFinite, maybePositive, maybeWhole, maybeWindow, type WindowOptions, windowText } from "./options.ts";
@@ -45,7 +45,7 @@ const ROOM = 610;
 const MOST_CELL = 26;
 
 /** Side of a cell from which tokens stand beside it. */
-const LABELLED = 9;
+const LABELLED = LEAST_TEXT;
 
 /**
  * Query by key: where each token of a sequence looks, in one head of one layer.
@@ -68,9 +68,9 @@ export function attentionMap(attention: AttentionTrace, options: AttentionMapOpt
   const data = gather(attention, head, start, end);
   const most = maybePositive("attentionMap", "max", options.max) ?? quantile(data.weights, 0.99);
   const tokens = pieces.slice(start, end).map(showToken);
-  const title = `Attention of layer ${layer}, head ${head}: where each token looks`;
-  const shown = data.kept < 0.9995 ? `; ${percent(data.kept)} of the attention is on tokens shown` : "";
-  const subtitle = `${windowText(start, end, n)}, head ${head} of ${nHeads}; spread evenly, position q would give 1/(q+1) to each${shown}`;
+  const title = `Attention of layer ${layer}, head ${head} of ${nHeads}: where each token looks`;
+  const shown = data.kept < 0.9995 ? `; tokens shown get ${percent(data.kept)} of the attention` : "";
+  const subtitle = `${windowText(start, end, n)}; spread evenly, position q would give 1/(q+1)${shown}`;
   const layout = layOut(tokens);
   const description = `${subtitle}. ${describe(data, tokens)}`;
   return new Figure(data, {
@@ -167,7 +167,7 @@ function layOut(tokens: readonly Token[]): Layout {
 }
 
 function fontSize(cell: number): number {
-  return Math.min(11, cell * 0.98);
+  return Math.min(11, cell);
 }
 
 function draw(data: AttentionMapData, { blocks: [square] }: Layout, tokens: readonly Token[], most: number): string[] {

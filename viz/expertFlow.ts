@@ -287,11 +287,11 @@ function nodeRects({ nExperts }: ExpertFlowData, { nodes }: Layout): string {
     });
   });
   const numbers = nodes.map(({ x, y, height, row }) =>
-    hasExpertColors(nExperts) && height >= 9
-      ? label(x + NODE / 2, y + height / 2 + 3.4, String(row), { fill: inkOn(row) })
+    hasExpertColors(nExperts) && height >= 10
+      ? label(x + NODE / 2, y + height / 2 + 3.6, String(row), { fill: inkOn(row) })
       : "",
   );
-  return paths.join("") + element("g", { "text-anchor": "middle", "font-size": 9 }, ...numbers);
+  return paths.join("") + element("g", { "text-anchor": "middle", "font-size": 10 }, ...numbers);
 }
 
 function labels({ layers, nExperts, nTokens, rest }: ExpertFlowData, { nodes, bottom }: Layout): string {
@@ -303,7 +303,7 @@ function labels({ layers, nExperts, nTokens, rest }: ExpertFlowData, { nodes, bo
   const beside = nodes
     .slice(0, nExperts)
     .map(({ x, y, height, row }) =>
-      !hasExpertColors(nExperts) && row % 8 === 0 ? label(x - 5, y + height / 2 + 3.4, String(row)) : "",
+      !hasExpertColors(nExperts) && row % 8 === 0 ? label(x - 5, y + height / 2 + 3.6, String(row)) : "",
     );
   const below = rest.map(({ tokens, links }, gap) => {
     const middle = (nodes[gap * nExperts]!.x + NODE + nodes[(gap + 1) * nExperts]!.x) / 2;
@@ -340,7 +340,7 @@ function legend({ nExperts, nTokens, minShare }: ExpertFlowData, unit: number): 
 function ratioBars({ nExperts, ratios, shuffledRatios, rest }: ExpertFlowData, { nodes, bottom }: Layout): string {
   const most = Math.max(...ratios, ...shuffledRatios);
   const y = bottom + 44 + BARS;
-  const small = { fill: themed("muted"), "font-size": 9, "text-anchor": "middle" };
+  const small = { fill: themed("muted"), "font-size": 10, "text-anchor": "middle" };
   const panels = rest.map((_, gap) => {
     const [from, to] = [nodes[gap * nExperts]!.x + NODE, nodes[(gap + 1) * nExperts]!.x];
     const wide = Math.min(220, to - from - 20);

@@ -5,7 +5,7 @@ import { type CellShape, cellShape } from "./cell.ts";
 import { EXPERT_COLORS, hasExpertColors } from "./colors.ts";
 import type { ExplorerState } from "./contract.ts";
 import type { ExplorerNumbers } from "./explorerPanels.ts";
-import { WIDTH } from "./frame.ts";
+import { LEAST_TEXT, WIDTH } from "./frame.ts";
 import { checkFinite } from "./options.ts";
 import type { TraceWindow } from "./traceWindow.ts";
 
@@ -16,9 +16,8 @@ export interface ExplorerData extends ExplorerNumbers {
   state: ExplorerState;
 }
 
-/** Numbers of the heatmaps of all layers that one figure can hold within 300 kB, and tokens that one line of cells can. */
+/** Numbers of the heatmaps of all layers that one figure can hold within 300 kB. */
 const MOST_PROBS = 17_920;
-const MOST_TOKENS = 72;
 
 /** Where the grid starts, how wide the load's bars are, and what is left for the tokens, in pixels. */
 export const LEFT = 76;
@@ -27,14 +26,14 @@ const ROOM = WIDTH - LEFT - BARS - 42;
 
 /** Tokens that an explorer of a trace can hold. */
 export function mostTokens({ layers, nExperts }: RoutingTrace): number {
-  const byWidth = Math.min(MOST_TOKENS, Math.floor(ROOM / shapeOf(nExperts).width));
+  const byWidth = Math.floor(ROOM / shapeOf(nExperts).width);
   return Math.max(1, Math.min(byWidth, Math.floor(MOST_PROBS / (layers.length * nExperts))));
 }
 
 /** The least cell of the grid: slices for up to 16 experts, else a map of squares as small as they can be. */
 function shapeOf(nExperts: number): CellShape {
   const least = cellShape(nExperts, hasExpertColors(nExperts), true);
-  if (least.mapColumns === 0) return { ...least, width: 8, height: 17 };
+  if (least.mapColumns === 0) return { ...least, width: LEAST_TEXT, height: 17 };
   const unit = least.mapColumns > 8 ? 1 : 2;
   const rows = Math.ceil(nExperts / least.mapColumns);
   return { ...least, unit, width: least.mapColumns * unit + 4, height: rows * unit + 4 };

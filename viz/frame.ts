@@ -4,6 +4,12 @@ import { element, escapeText, label } from "./svg.ts";
 /** Width of every picture in pixels: that of a notebook's output with room to spare. */
 export const WIDTH = 840;
 
+/**
+ * Least size of text in a picture, in pixels. A picture is never drawn smaller than it is: in a narrower column it scrolls
+ * sideways.
+ */
+export const LEAST_TEXT = 10;
+
 /** Left and right margin in pixels. */
 export const MARGIN = 16;
 

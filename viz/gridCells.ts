@@ -103,10 +103,10 @@ export function firstExperts(cells: readonly PlacedCell[]): string {
   const numbers = cells.map(({ experts, rects }) => {
     const [expert, [x, y, width]] = [experts[0]!, rects[0]!];
     const number = String(expert);
-    if (width < number.length * 5.8 + 1.5) return "";
-    return label(x + width / 2, y + 12.5, number, { fill: inkOn(expert) });
+    if (width < number.length * 6.4 + 1) return "";
+    return label(x + width / 2, y + 12.8, number, { fill: inkOn(expert) });
   });
-  return element("g", { "font-size": 9, "text-anchor": "middle" }, ...numbers);
+  return element("g", { "font-size": 10, "text-anchor": "middle" }, ...numbers);
 }
 
 /** The empty cells: a ground with lines of paper between columns and rows. */
@@ -131,7 +131,7 @@ export function rowLabels({ x, y, height, rows }: Block, layers: readonly number
 /** Height of the tokens below a block: slanted by 45°, or upright in the compact form. */
 export function labelHeight(widest: number, compact: boolean): number {
   const cut = Math.min(LABEL_WIDTH, widest);
-  return compact ? cut * 9 + 8 : cut * 10.5 * Math.SQRT1_2 + 14;
+  return compact ? cut * 10 + 8 : cut * 10.5 * Math.SQRT1_2 + 14;
 }
 
 /** The widest of some tokens in em. */
@@ -148,6 +148,6 @@ export function tokenLabels(block: Block, compact: boolean, tokens: readonly Tok
     if (compact) return tokenText(token, { x: -y - 4, y: x + 3 }, LABEL_WIDTH);
     return tokenText(token, { transform: `translate(${x + 4} ${y + 10})rotate(-45)` }, LABEL_WIDTH);
   });
-  const turned = { "font-size": compact ? 9 : 10.5, transform: compact ? "rotate(-90)" : null };
+  const turned = { "font-size": compact ? 10 : 10.5, transform: compact ? "rotate(-90)" : null };
   return element("g", { "text-anchor": "end", "font-family": MONO, ...turned }, ...labels);
 }

@@ -1,4 +1,5 @@
 import type { Live } from "./contract.ts";
+import { WIDTH } from "./frame.ts";
 import { LIVE_HASH, LIVE_SCRIPT } from "./liveScript.ts";
 import { element, escapeText } from "./svg.ts";
 
@@ -54,9 +55,9 @@ const PATIENCE = 3000;
 const BOOT = [
   `(()=>{const h="${LIVE_HASH}",w=globalThis.moescope?.[h];if(w)w();else setTimeout(()=>{`,
   'for(const f of document.querySelectorAll(`figure.moescope[data-script="${h}"]`))',
-  'if(f.querySelector(":scope > img")&&!f.querySelector(":scope > .waiting")){const p=document.createElement("p");',
+  'if(f.querySelector(":scope > div > img")&&!f.querySelector(":scope > .waiting")){const p=document.createElement("p");',
   'p.className="waiting";p.textContent="This figure stays a picture until its script is here: run the cell that calls init().";',
-  `f.querySelector("img").after(p)}},${PATIENCE})})()`,
+  `f.querySelector("img").parentElement.after(p)}},${PATIENCE})})()`,
 ].join("");
 
 /** The script of all figures that are made with `once`, as html that wakes every one of them on the page. */
@@ -74,11 +75,16 @@ export function figureHtml(
   return element(
     "figure",
     { class: "moescope", style: "margin: 0px", "data-script": script === null ? null : LIVE_HASH },
-    element("img", {
-      src: `data:image/svg+xml;base64,${Buffer.from(svg).toString("base64")}`,
-      alt: `${title}: ${summary}`,
-      style: "max-width: 100%",
-    }),
+    element(
+      "div",
+      { style: "overflow-x: auto" },
+      element("img", {
+        src: `data:image/svg+xml;base64,${Buffer.from(svg).toString("base64")}`,
+        alt: `${title}: ${summary}`,
+        // Text keeps its size: a narrow column scrolls sideways.
+        style: `min-width: ${WIDTH}px; vertical-align: bottom`,
+      }),
+    ),
     element("figcaption", { style: TEXT_STYLE }, escapeText(caption)),
     element("details", { style: TEXT_STYLE }, element("summary", {}, "The numbers"), tableHtml(table)),
     script === null ? "" : `<script type="application/json">${json}</script><script>${script}</script>`,

@@ -100,10 +100,11 @@ export function maybeWindow(
   return [start, end];
 }
 
-/** How a window is stated: `60 tokens`, or `tokens 0–511 of 2,048`. */
+/** How a window is stated: `60 tokens`, or `tokens 0–511 of 2,048 (next: start: 512)`, which says how to move it. */
 export function windowText(start: number, end: number, nTokens: number): string {
   if (start === 0 && end === nTokens) return nTokens === 1 ? "1 token" : `${count(nTokens)} tokens`;
-  return `tokens ${count(start)}–${count(end - 1)} of ${count(nTokens)}`;
+  const next = end < nTokens ? ` (next: start: ${end})` : "";
+  return `tokens ${count(start)}–${count(end - 1)} of ${count(nTokens)}${next}`;
 }
 
 /**

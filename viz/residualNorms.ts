@@ -4,7 +4,7 @@ import { themed } from "./colors.ts";
 import type { Block } from "./contract.ts";
 import { Figure } from "./figure.ts";
 import { quoted, real } from "./format.ts";
-import { frame, MARGIN, MONO, rampLegend, TOP, WIDTH } from "./frame.ts";
+import { frame, LEAST_TEXT, MARGIN, MONO, rampLegend, TOP, WIDTH } from "./frame.ts";
 import { tableOf } from "./html.ts";
 import { drawMarks, MOST_OUTLINES } from "./marks.ts";
 import { checkFinite, maybePositive, maybeWindow, type WindowOptions, windowText } from "./options.ts";
@@ -129,7 +129,7 @@ function describe({ rows, start, norms, median }: ResidualNormsData, tokens: rea
 
 /** Bands of tokens, the first with the bars of the rows' medians at its right. */
 function layOut(nRows: number, nTokens: number): Block[] {
-  const least = nTokens * nRows > 1200 ? 9 : 13;
+  const least = nTokens * nRows > 1200 ? LEAST_TEXT : 13;
   const height = nRows > 24 ? 9 : 15;
   const room = WIDTH - LEFT - MARGIN - BAR - 24;
   const across = Math.ceil(nTokens / Math.ceil(nTokens / Math.floor(room / least)));

@@ -213,7 +213,7 @@ function columnNumbers({ x, y, width, columns }: Block, nExperts: number): strin
 }
 
 function rowTokens({ x, y, height }: Block, tokens: readonly Token[]): string {
-  const size = height > 14 ? 11 : 9.5;
+  const size = height > 14 ? 11 : 10;
   const rows = tokens.map((token, t) =>
     tokenText(token, { x: x - 8, y: y + (t + 0.5) * height + size * 0.36 }, 112 / size),
   );

@@ -31,8 +31,12 @@ export function label(x: number, y: number, text: string, attributes: Attributes
 
 /** The outline of a rectangle as path data, to a hundredth of a pixel: there are thousands of them. */
 export function rectPath(x: number, y: number, width: number, height: number): string {
-  const [left, top, w, h] = [x, y, width, height].map((n) => Math.round(n * 100) / 100);
-  return `M${left} ${top}h${w}v${h}h${-w!}z`;
+  const w = hundredth(width);
+  return `M${hundredth(x)} ${hundredth(y)}h${w}v${hundredth(height)}h${-w}z`;
+}
+
+function hundredth(value: number): number {
+  return Math.round(value * 100) / 100;
 }
 
 /** A line from left to right that leaves and arrives level, as path data. */

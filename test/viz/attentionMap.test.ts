@@ -26,7 +26,7 @@ describe("attentionMap", () => {
     expect([...figure.data.weights]).toEqual([0.25, 0.125, 0.375]);
     // Rows 1 and 2 give 0.25 and 0.5 to tokens shown.
     expect(figure.data.kept).toBe(0.375);
-    expect(figure.svg).toContain("37.5 % of the attention is on tokens shown");
+    expect(figure.svg).toContain("tokens shown get 37.5 % of the attention");
   });
 
   test("says which token is looked at most", () => {
@@ -47,6 +47,7 @@ describe("attentionMap", () => {
     );
     const long = { layer: 0, nHeads: 1, pieces: Array.from({ length: n }, () => piece("a")), pattern };
     expect(attentionMap(long).data.nTokens).toBe(192);
+    expect(attentionMap(long).svg).toContain("tokens 0–191 of 300 (next: start: 192)");
     expect(attentionMap(long, { start: 200 }).data.nTokens).toBe(100);
     expect(() => attentionMap(long, { end: 300 })).toThrow(
       "attentionMap: end must be at most start + 192 here (192), got 300",

@@ -78,6 +78,15 @@ describe.each(Object.keys(TEXT_VIEWS))("the text of %s", (name) => {
       ).not.toEqual([]);
   });
 
+  test("that is too long for one figure is shown in part, and the picture says which and how to go on", () => {
+    const long = Array.from({ length: 2100 }, (_, i) => HARD_TOKENS[i % HARD_TOKENS.length]!.piece);
+    const told = textsOf(of(long).svg).flatMap((text) => [
+      ...text.matchAll(/tokens 0–([\d,]+) of 2,100 \(next: start: (\d+)\)/g),
+    ]);
+    expect(told).toHaveLength(1);
+    expect(Number(told[0]![1]!.replaceAll(",", "")) + 1).toBe(Number(told[0]![2]));
+  });
+
   test("sets every token in an element of its own, so that none turns its neighbours around", () => {
     const own = textsOf(figure.svg).filter((text) => text.includes("مرحبا") || text.includes("שלום"));
     for (const text of own) expect(["مرحبا", "שלום"]).toContain(text);

@@ -40,9 +40,25 @@ describe("explorer", () => {
   });
 
   test("shows as many tokens as have room", () => {
-    expect(explorer(largeTrace(300, 16, 4, 4)).data.nTokens).toBe(72);
+    expect(explorer(largeTrace(300, 16, 4, 4)).data.nTokens).toBe(61);
     expect(explorer(largeTrace(300, 16, 4, 40)).data.nTokens).toBe(28);
     expect(explorer(largeTrace(300, 64, 8, 6)).data.nTokens).toBe(30);
+  });
+
+  test.each([73, 500, 2048])("goes through a text of %i tokens window by window, and says how", (n) => {
+    const trace = largeTrace(n, 16, 4, 4);
+    const shown: number[] = [];
+    for (let start = 0, next: RegExpExecArray | null; start < n; ) {
+      const { data, svg } = explorer(trace, { start });
+      shown.push(...data.indices);
+      next = /\(next: start: (\d+)\)/.exec(svg);
+      expect(next === null).toBe(start + data.nTokens === n);
+      start = next === null ? n : Number(next[1]);
+    }
+    expect(shown).toEqual([...trace.expertIndices]);
+    expect(() => explorer(trace, { end: n })).toThrow(
+      `explorer: end must be at most start + 61 here (61), got ${n}; show the rest in further figures`,
+    );
   });
 
   test("refuses a state that the trace does not have", () => {

@@ -139,7 +139,7 @@ describe("a figure's bundle", () => {
     // The part of JupyterLab's allow-list that our html uses, with its defaults for everything else: scripts, styles
     // and svg go, and the source of an image is not checked.
     const clean: string = sanitize(VIEWS[name]!().bundle()["text/html"]!, {
-      allowedTags: "bdi details figcaption figure img p summary table tbody td th thead tr".split(" "),
+      allowedTags: "bdi details div figcaption figure img p summary table tbody td th thead tr".split(" "),
       allowedAttributes: { "*": ["class", "style"], img: ["alt", "src"], details: ["open"] },
       allowedSchemesAppliedToAttributes: ["href", "cite"],
     });
@@ -151,9 +151,12 @@ describe("a figure's bundle", () => {
     expect(clean.match(/<tr>/g)!.length).toBeGreaterThan(2);
   });
 
-  test.each(Object.keys(LARGEST))("stays below 300 kB: %s", (name) => {
-    const size = Object.values(LARGEST[name]!().bundle()).reduce((sum, part) => sum + part.length, 0);
+  test.each(Object.keys(LARGEST))("stays below 300 kB, its text no smaller than is legible: %s", (name) => {
+    const figure = LARGEST[name]!();
+    const size = Object.values(figure.bundle()).reduce((sum, part) => sum + part.length, 0);
     expect(size).toBeLessThan(300_000);
+    const sizes = [...figure.svg.matchAll(/ font-size="([^"]+)"/g)].map((match) => Number(match[1]));
+    expect(Math.min(...sizes)).toBeGreaterThanOrEqual(10);
   });
 
   test.each(names)("of %s names no other place", (name) => {

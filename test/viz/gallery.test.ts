@@ -78,18 +78,19 @@ describe("the gallery's page", () => {
       if (!/^(data:|file:)/.test(request.url())) faults.push(request.url());
     });
     await page.goto(`file://${path}`);
-    expect(await page.locator(".light figure svg").count()).toBe(LINES.length);
-    expect(await page.locator(".dark figure svg").count()).toBe(LINES.length);
+    expect(await page.locator(".light figure .picture").count()).toBe(LINES.length);
+    expect(await page.locator(".dark figure .picture").count()).toBe(LINES.length);
     expect(await page.locator("section pre").allInnerTexts()).toEqual(LINES.map((line) => `show(${line});`));
     expect(faults).toEqual([]);
   });
 
   test("answers to keys in every figure, on both grounds", async () => {
     for (const figure of await page.locator("figure").all()) {
-      await figure.locator("svg").press("Escape");
-      await figure.locator("svg").press("ArrowRight");
+      const picture = figure.locator(".picture");
+      await picture.press("Escape");
+      await picture.press("ArrowRight");
       expect((await figure.locator(".tip.on").innerText()).length).toBeGreaterThan(10);
-      await figure.locator("svg").press("Escape");
+      await picture.press("Escape");
       expect(await figure.locator(".tip.on").count()).toBe(0);
     }
     expect(faults).toEqual([]);
@@ -104,4 +105,24 @@ describe("the gallery's page", () => {
     expect(serious.map(({ id, nodes }) => [id, nodes.slice(0, 3)])).toEqual([]);
     expect(await page.evaluate("axe.version")).toMatch(/^4\./);
   }, 120_000);
+
+  test("keeps its text legible in a column of 600 pixels, where keys reach what scrolls", async () => {
+    await page.setViewportSize({ width: 600, height: 1000 });
+    // Sizes as they are seen: the computed one, scaled as its picture is.
+    const sizes = await page.evaluate<number[]>(`[...document.querySelectorAll("figure > div")].map((host) => {
+      const picture = host.shadowRoot.querySelector(".picture");
+      const scale = picture.getBoundingClientRect().width / picture.viewBox.baseVal.width;
+      const texts = [...picture.querySelectorAll("text, tspan")];
+      return scale * Math.min(...texts.map((text) => parseFloat(getComputedStyle(text).fontSize)));
+    })`);
+    expect(sizes).toHaveLength(2 * LINES.length);
+    expect(Math.min(...sizes)).toBeGreaterThanOrEqual(10);
+    expect(await page.evaluate("document.documentElement.scrollWidth")).toBe(600);
+    const rules = '["scrollable-region-focusable"]';
+    const { passes, violations } = await page.evaluate<Record<"passes" | "violations", { nodes: unknown[] }[]>>(
+      `axe.run(document, { runOnly: ${rules} })`,
+    );
+    expect(violations).toEqual([]);
+    expect(passes[0]!.nodes.length).toBeGreaterThanOrEqual(2 * LINES.length);
+  });
 });

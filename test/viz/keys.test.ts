@@ -48,7 +48,7 @@ async function tip(): Promise<string | null> {
 describe.each(Object.keys(VIEWS))("%s", (name) => {
   test("is reached, read, kept and let go with keys alone, and speaks what it shows", async () => {
     await open(VIEWS[name]!());
-    const picture = page.locator("figure svg");
+    const picture = page.locator("figure .picture");
     for (let i = 0; i < 9 && !(await picture.evaluate((node) => node.matches(":focus"))); i++)
       await page.keyboard.press("Tab");
     await page.keyboard.press("ArrowRight");
@@ -67,10 +67,10 @@ describe.each(Object.keys(VIEWS))("%s", (name) => {
 
   test("keeps with a click what a key showed, and lets it go with another", async () => {
     await open(VIEWS[name]!());
-    const picture = page.locator("figure svg");
+    const picture = page.locator("figure .picture");
     await picture.press("ArrowRight");
     // The accent's outline is where the cursor is.
-    const cursor = page.locator('figure svg > g:last-child path[stroke="var(--accent)"]').last();
+    const cursor = page.locator('figure .lit path[stroke="var(--accent)"]').last();
     const box = (await cursor.boundingBox())!;
     const [x, y] = [box.x + box.width / 2, box.y + box.height / 2];
     await page.mouse.click(x, y);
@@ -110,7 +110,7 @@ describe.each(Object.keys(TEXT_VIEWS))("the tooltips of %s", (name) => {
   test("show hard tokens as they are, one after another", async () => {
     const { of, step } = TEXT_VIEWS[name]!;
     await open(of(HARD_TOKENS.map(({ piece }) => piece)));
-    const picture = page.locator("figure svg");
+    const picture = page.locator("figure .picture");
     for (const { reads } of HARD_TOKENS) {
       await picture.press(step);
       // What turns text around is isolated.

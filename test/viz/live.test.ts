@@ -159,8 +159,8 @@ describe("a figure in a page", () => {
   test.each(Object.keys(FIGURES))("replaces its picture with one that answers: %s", async (name) => {
     const { figure, x, y, says } = FIGURES[name]!;
     const { page, faults } = await open(htmlOf(figure()));
-    expect(await page.locator("figure > img").count()).toBe(0);
-    expect(await page.locator("figure svg").count()).toBe(1);
+    expect(await page.locator("figure > div > img").count()).toBe(0);
+    expect(await page.locator("figure .picture").count()).toBe(1);
     expect(await page.locator("figure > details").count()).toBe(1);
     expect(await tip(page)).toBeNull();
     await point(page, x, y);
@@ -175,15 +175,15 @@ describe("a figure in a page", () => {
     const still = await open(html, { javaScriptEnabled: false });
     const live = await open(html);
     const before = (await still.page.locator("figure img").boundingBox())!;
-    const after = (await live.page.locator("figure svg").boundingBox())!;
+    const after = (await live.page.locator("figure .picture").boundingBox())!;
     expect([after.x, after.y, after.width, after.height]).toEqual([before.x, before.y, before.width, before.height]);
   });
 
   test("stays a picture, and says so, where its data is damaged", async () => {
     const html = htmlOf(routingGrid(SMALL)).replace('"view":"routingGrid"', '"view":"none"');
     const { page } = await open(html);
-    expect(await page.locator("figure > img").count()).toBe(1);
-    expect(await page.locator("figure svg").count()).toBe(0);
+    expect(await page.locator("figure > div > img").count()).toBe(1);
+    expect(await page.locator("figure .picture").count()).toBe(0);
     expect(await page.locator("figure > p").innerText()).toMatch(/^This figure stays a picture: TypeError/);
   });
 
@@ -191,7 +191,7 @@ describe("a figure in a page", () => {
     const { page, faults } = await open(
       htmlOf(routingGrid(SMALL)) + htmlOf(textActivations(ACTIVATIONS)) + htmlOf(routingGrid(SMALL)),
     );
-    expect(await page.locator("figure svg").count()).toBe(3);
+    expect(await page.locator("figure .picture").count()).toBe(3);
     await point(page, 75, 122);
     expect(await page.locator("figure .tip.on").count()).toBe(1);
     expect(faults).toEqual([]);
@@ -213,15 +213,44 @@ describe("a figure in a page", () => {
     expect(faults).toEqual([]);
   });
 
-  test("fits into a narrow column, and its tooltip too", async () => {
-    const { page } = await open(htmlOf(routingGrid(largeTrace(30, 16, 4, 2))), {
+  test("scrolls sideways in a narrow column, at its own size, and its tooltip stays in sight", async () => {
+    const { page } = await open(htmlOf(routingGrid(largeTrace(22, 16, 4, 2))), {
       viewport: { width: 420, height: 800 },
     });
-    expect((await page.locator("figure svg").boundingBox())!.width).toBeLessThanOrEqual(420);
+    expect((await page.locator("figure .picture").boundingBox())!.width).toBe(840);
+    expect(await page.evaluate("document.documentElement.scrollWidth")).toBe(420);
+    await page.locator("figure .pane").evaluate((pane) => pane.scrollTo(300, 0));
     await point(page, 555, 130);
     const box = (await page.locator("figure .tip.on").boundingBox())!;
     expect(box.x).toBeGreaterThanOrEqual(0);
     expect(box.x + box.width).toBeLessThanOrEqual(420);
+  });
+
+  test("scrolls to the cell that a key leads to", async () => {
+    const { page } = await open(htmlOf(routingGrid(largeTrace(22, 16, 4, 2))), {
+      viewport: { width: 420, height: 800 },
+    });
+    const cursor = page.locator('figure .lit path[stroke="var(--accent)"]');
+    const seen = async (): Promise<boolean> => {
+      const { x, width } = (await cursor.boundingBox())!;
+      return x >= 0 && x + width <= 420;
+    };
+    await page.locator("figure .picture").focus();
+    for (let i = 0; i < 22; i++) await page.keyboard.press("ArrowRight");
+    expect(await tip(page)).toMatch(/^21 “/);
+    expect(await seen()).toBe(true);
+    for (let i = 0; i < 21; i++) await page.keyboard.press("ArrowLeft");
+    expect(await tip(page)).toMatch(/^0 “/);
+    expect(await seen()).toBe(true);
+  });
+
+  test("is as large as its picture without scripts, which scrolls likewise", async () => {
+    const { page } = await open(htmlOf(routingGrid(SMALL)), {
+      viewport: { width: 420, height: 800 },
+      javaScriptEnabled: false,
+    });
+    expect((await page.locator("figure img").boundingBox())!.width).toBe(840);
+    expect((await page.locator("figure > div").boundingBox())!.width).toBeLessThanOrEqual(420);
   });
 });
 
@@ -231,7 +260,7 @@ describe("pointing", () => {
     // Layer 0 of token 0: expert 1 is the right quarter of the cell; it is used there and by all tokens in layer 2.
     await point(page, 98, 122);
     expect(await tip(page)).toContain("tokens on expert 1 in this layer 1 of 3 = 33.3 %");
-    const lit = await page.locator("figure svg > g:last-child path").first().getAttribute("d");
+    const lit = await page.locator("figure .lit path").first().getAttribute("d");
     expect(lit!.match(/M/g)).toHaveLength(4);
     expect(await page.locator("figure .stage.dim").count()).toBe(1);
   });
@@ -272,7 +301,7 @@ describe("pointing", () => {
   test("at a bar outlines the same expert in every layer", async () => {
     const { page } = await open(htmlOf(expertLoad(loadPerExpert(SMALL))));
     await point(page, 70, 160);
-    expect(await page.locator("figure svg > g:last-child path").count()).toBe(3);
+    expect(await page.locator("figure .lit path").count()).toBe(3);
   });
 });
 
@@ -283,7 +312,7 @@ describe("pointing at a flow", () => {
     await point(page, 800, 360);
     expect(await tip(page)).toContain("layer 2, expert 2 load 41.7 %");
     const widths = await page
-      .locator("figure svg > g:last-child path[stroke-width]")
+      .locator("figure .lit path[stroke-width]")
       .evaluateAll((paths) => paths.map((path) => Number(path.getAttribute("stroke-width"))));
     expect(widths.slice(0, 2)).toEqual([0, 90.5]);
   });
@@ -351,7 +380,7 @@ describe("the keyboard", () => {
 
   test("reaches the picture with a name that says what it is", async () => {
     const { page } = await open(htmlOf(routingGrid(SMALL)));
-    const picture = page.locator("figure svg");
+    const picture = page.locator("figure .picture");
     expect(await picture.getAttribute("aria-label")).toBe("Routing by token and layer: 2 of 4 experts for each token");
     expect(await picture.getAttribute("tabindex")).toBe("0");
   });
@@ -388,7 +417,7 @@ describe("the neuron picker", () => {
 
 describe("the explorer", () => {
   const state = (page: Page): Promise<string> => page.locator("figure input.state").inputValue();
-  const lit = (page: Page): Promise<number> => page.locator("figure svg > g:last-child path[fill^='var(--e']").count();
+  const lit = (page: Page): Promise<number> => page.locator("figure .lit path[fill^='var(--e']").count();
 
   test("lights the same expert in text, grid and heatmap wherever it is pointed at", async () => {
     const { page, faults } = await open(htmlOf(explorer(SMALL)));
@@ -421,7 +450,7 @@ describe("the explorer", () => {
     const again = await open(htmlOf(explorer(SMALL, { state: JSON.parse(await state(page)) })));
     expect(await tip(again.page)).toContain("1 “␣the”, layer 2 (kept)");
     expect(await state(again.page)).toBe(await state(page));
-    await again.page.locator("figure svg").press("Escape");
+    await again.page.locator("figure .picture").press("Escape");
     expect(await state(again.page)).toBe('{"layer":2,"token":null,"expert":null}');
     expect(faults).toEqual([]);
   });
@@ -438,7 +467,7 @@ describe("the explorer", () => {
 
   test("says what is kept below the picture, where it covers no panel, and what is pointed at beside it", async () => {
     const { page } = await open(htmlOf(explorer(SMALL, { state: { layer: 2, token: 1, expert: 1 } })));
-    const picture = page.locator("figure svg");
+    const picture = page.locator("figure .picture");
     const told = page.locator("figure .tip.on");
     const bottom = async (): Promise<number> => {
       const box = (await picture.boundingBox())!;
@@ -465,7 +494,7 @@ describe("the explorer", () => {
 
   test("goes from the text through the layers to the experts with arrow keys", async () => {
     const { page } = await open(htmlOf(explorer(SMALL)));
-    const picture = page.locator("figure svg");
+    const picture = page.locator("figure .picture");
     const heads: string[] = [];
     await picture.focus();
     for (let i = 0; i < 5; i++) {
@@ -571,7 +600,7 @@ describe("a saved page", () => {
     routerHeatmap(largeTrace(120, 64, 8, 1)).saveHtml(path);
     const { page, faults } = await open("");
     await page.goto(`file://${path}`);
-    expect(await page.locator("figure svg image").count()).toBe(1);
+    expect(await page.locator("figure .picture image").count()).toBe(1);
     await point(page, 300, 300);
     expect(await tip(page)).toMatch(/entropy [\d.]+ of 4.16 nats rounded/);
     expect(faults.filter((fault) => !fault.startsWith("request: file:"))).toEqual([]);

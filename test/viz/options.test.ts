@@ -45,6 +45,6 @@ describe("maybeWindow", () => {
 describe("windowText", () => {
   test("says what part of the text is shown", () => {
     expect(windowText(0, 60, 60)).toBe("60 tokens");
-    expect(windowText(0, 512, 2048)).toBe("tokens 0–511 of 2,048");
+    expect(windowText(0, 512, 2048)).toBe("tokens 0–511 of 2,048 (next: start: 512)");
   });
 });

@@ -40,7 +40,7 @@ export function htmlOf(figure: Figure): string {
 
 /** Moves the pointer to a place in the picture, in the picture's own pixels. */
 export async function point(page: Page, x: number, y: number): Promise<void> {
-  const box = (await page.locator("figure svg").first().boundingBox())!;
+  const box = (await page.locator("figure .picture").first().boundingBox())!;
   const scale = box.width / 840;
   await page.mouse.move(box.x + x * scale, box.y + y * scale);
 }

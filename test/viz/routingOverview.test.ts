@@ -67,13 +67,11 @@ describe("in a browser, the overview", () => {
     const uses = Array.from({ length: 2000 }, (_, t) => chosen(t, 1)).filter((e) => e.includes(expert)).length;
     expect(await tip(page)).toMatch(/^400 “/);
     expect(await tip(page)).toContain(`tokens on expert ${expert} in this layer ${uses} of 2000`);
-    const lit = (await page.locator("figure svg > g:last-child path").first().getAttribute("d"))!;
+    const lit = (await page.locator("figure .lit path").first().getAttribute("d"))!;
     // Runs of neighbours, of this layer alone: its rows of the first band lie between 110 and 126.
     const rows = [...lit.matchAll(/M[\d.]+ ([\d.]+)h/g)].map((match) => Number(match[1]));
     expect(rows.filter((y) => y < 144).every((y) => y >= 110 && y < 126)).toBe(true);
-    expect(await page.locator("figure svg > g:last-child path").first().getAttribute("fill")).toBe(
-      EXPERT_COLORS[expert],
-    );
+    expect(await page.locator("figure .lit path").first().getAttribute("fill")).toBe(EXPERT_COLORS[expert]);
     expect(faults).toEqual([]);
   });
 
@@ -99,7 +97,7 @@ describe("in a browser, the overview", () => {
 
   test("leads from its last layer down to the enlarged part by the arrow key", async () => {
     const { page } = await open(htmlOf(routingGrid(LONG)));
-    await page.locator("figure svg").focus();
+    await page.locator("figure .picture").focus();
     await page.keyboard.press("ArrowDown");
     expect(await tip(page)).toContain("layer 0");
     await page.keyboard.press("ArrowDown");

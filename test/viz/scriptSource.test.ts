@@ -25,8 +25,8 @@ describe("figures that share a script", () => {
   ])("all answer when they stand $order", async ({ parts }) => {
     const { page, faults } = await open(parts.join(""));
     const figures = parts.filter((part) => part.includes("<figure")).length;
-    expect(await page.locator("figure svg").count()).toBe(figures);
-    expect(await page.locator("figure > img").count()).toBe(0);
+    expect(await page.locator("figure .picture").count()).toBe(figures);
+    expect(await page.locator("figure > div > img").count()).toBe(0);
     await point(page, 75, 122);
     expect(await tip(page)).toContain("0 “<s>”, layer 0");
     expect(faults).toEqual([]);
@@ -38,7 +38,7 @@ describe("figures that share a script", () => {
     await page.evaluate(
       `document.body.append(document.createRange().createContextualFragment(${JSON.stringify(scriptHtml())}))`,
     );
-    expect(await page.locator("figure svg").count()).toBe(1);
+    expect(await page.locator("figure .picture").count()).toBe(1);
     expect(await page.locator("figure > .waiting").count()).toBe(0);
     expect(faults).toEqual([]);
   });
@@ -48,7 +48,7 @@ describe("figures that share a script", () => {
     expect(await page.locator("figure > .waiting").count()).toBe(0);
     await page.locator("figure > .waiting").waitFor();
     expect(await page.locator("figure > .waiting").innerText()).toContain("run the cell that calls init()");
-    const picture = (await page.locator("figure > img").boundingBox())!;
+    const picture = (await page.locator("figure > div > img").boundingBox())!;
     expect(picture.width).toBe(840);
     expect(await page.locator("figure > details").count()).toBe(1);
     expect(faults).toEqual([]);
@@ -57,19 +57,19 @@ describe("figures that share a script", () => {
 
 test("a figure that brings its script answers when it is cut out alone", async () => {
   const { page } = await open(html("each"));
-  expect(await page.locator("figure svg").count()).toBe(1);
+  expect(await page.locator("figure .picture").count()).toBe(1);
 });
 
 test("a figure without a script is a picture for good", async () => {
   expect(html("none")).not.toContain("<script");
   const { page, faults } = await open(scriptHtml() + html("none"));
-  expect(await page.locator("figure > img").count()).toBe(1);
+  expect(await page.locator("figure > div > img").count()).toBe(1);
   expect(faults).toEqual([]);
 });
 
 test("a script leaves figures of another version alone", async () => {
   const other = html("once").replaceAll(/[0-9a-f]{12}/g, "0123456789ab");
   const { page } = await open(scriptHtml() + other);
-  expect(await page.locator("figure > img").count()).toBe(1);
+  expect(await page.locator("figure > div > img").count()).toBe(1);
   await page.locator("figure > .waiting").waitFor();
 });

@@ -56,26 +56,27 @@ function errorOf(value: unknown): number {
 
 /** Brings a figure's picture to life. The picture goes only when its successor stands. */
 function wake(figure: HTMLElement): void {
-  const picture = figure.querySelector<HTMLImageElement>(":scope > img");
+  const picture = figure.querySelector<HTMLImageElement>(":scope > div > img");
   const data = figure.querySelector('script[type="application/json"]')?.textContent;
   if (picture === null || data === null || data === undefined || figure.dataset["state"] === "failed") return;
   figure.querySelector(":scope > .waiting")?.remove();
+  const column = picture.parentElement!;
   const host = document.createElement("div");
   try {
     const live = JSON.parse(data) as Live;
     const markup = new TextDecoder().decode(bytesOf(picture.src.split(",")[1]!));
     const parsed = new DOMParser().parseFromString(markup, "image/svg+xml");
     const svg = document.importNode(parsed.documentElement, true) as unknown as SVGSVGElement;
-    picture.after(host);
+    column.after(host);
     const viewOf = VIEWS[live.view] as (live: Live) => View;
     stage(host, svg, live.blocks, viewOf(live), errorOf(live));
-    picture.remove();
+    column.remove();
   } catch (error) {
     host.remove();
     figure.dataset["state"] = "failed";
     const note = document.createElement("p");
     note.textContent = `This figure stays a picture: ${String(error)}`;
-    picture.after(note);
+    column.after(note);
   }
 }
 

@@ -19,7 +19,10 @@ export function readChoice(
   const at = (t: number): number => (t * layers.length + row) * topK;
   const expert = indices[at(token) + slot]!;
   let uses = 0;
-  for (let t = 0; t < tokens.length; t++) for (let k = 0; k < topK; k++) if (indices[at(t) + k] === expert) uses += 1;
+  for (let t = 0; t < tokens.length; t++) {
+    const from = at(t);
+    for (let k = 0; k < topK; k++) if (indices[from + k] === expert) uses += 1;
+  }
   const chosen = Array.from({ length: topK }, (_, k) => indices[at(token) + k]!);
   return {
     head: `${live.start + token} ${quoted(tokens[token]!)}, layer ${layers[row]}`,

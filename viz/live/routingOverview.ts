@@ -1,4 +1,4 @@
-import type { RoutingOverviewLive, Shape } from "../contract.ts";
+import type { Block, RoutingOverviewLive, Shape } from "../contract.ts";
 import { type GridNumbers, type GridStyle, placedCell } from "../gridCells.ts";
 import { detailFrames, gridDetail } from "../gridDetail.ts";
 import { drawOutlines } from "../outlines.ts";
@@ -36,18 +36,17 @@ export function routingOverview(live: RoutingOverviewLive): View {
     const hit = rects.findIndex(([left, top, w, h]) => x >= left && x < left + w && y >= top && y < top + h);
     return Math.max(0, hit);
   };
-  /** An expert's choices in a layer of the overview, neighbours of one rank taken together. */
-  const overviewPath = (row: number, expert: number): string => {
+  /** An expert's choices in a layer of a band of the overview, neighbours of one rank taken together. */
+  const bandPath = ({ x, y, width, height, columns, column }: Block, row: number, expert: number): string => {
     let d = "";
-    for (const { x, y, width, height, columns, column } of bands)
-      for (let i = 0; i < columns; ) {
-        const slot = slotAt(column + i, row, expert);
-        let run = 1;
-        while (i + run < columns && slotAt(column + i + run, row, expert) === slot) run += 1;
-        const top = y + (layers.length - 1 - row) * height + slot * tall;
-        if (slot >= 0) d += rectPath(x + i * width, top, run * width, tall);
-        i += run;
-      }
+    for (let i = 0; i < columns; ) {
+      const slot = slotAt(column + i, row, expert);
+      let run = 1;
+      while (i + run < columns && slotAt(column + i + run, row, expert) === slot) run += 1;
+      const top = y + (layers.length - 1 - row) * height + slot * tall;
+      if (slot >= 0) d += rectPath(x + i * width, top, run * width, tall);
+      i += run;
+    }
     return d;
   };
   const detailPath = (row: number, expert: number): string => {
@@ -58,13 +57,13 @@ export function routingOverview(live: RoutingOverviewLive): View {
     }
     return d;
   };
-  const column = (token: number): string =>
+  /** A token's column in each block where it stands. */
+  const columns = (token: number): string[] =>
     live.blocks
       .filter((block) => token >= block.column && token < block.column + block.columns)
       .map(({ x, y, width, height, rows, column: first }) =>
         rectPath(x + (token - first) * width, y, width, rows * height),
-      )
-      .join("");
+      );
   const enlarge = (token: number): void => {
     const wanted = token - Math.floor(detail.columns / 2);
     detail.column = Math.max(0, Math.min(tokens.length - detail.columns, wanted));
@@ -82,11 +81,12 @@ export function routingOverview(live: RoutingOverviewLive): View {
     light(cell) {
       const row = rowOf(cell);
       const expert = indices[(cell.column * layers.length + row) * topK + slotOf(cell)]!;
-      const shapes: Shape[] = [
-        { d: overviewPath(row, expert) + detailPath(row, expert), fill: color(expert) },
-        { d: column(cell.column), stroke: "var(--muted)", width: 1 },
+      // A path for each band: one for all would span the picture, and all of it would be painted.
+      const paths = [...bands.map((band) => bandPath(band, row, expert)), detailPath(row, expert)];
+      return [
+        ...paths.map((d): Shape => ({ d, fill: color(expert) })),
+        ...columns(cell.column).map((d): Shape => ({ d, stroke: "var(--muted)", width: 1 })),
       ];
-      return shapes;
     },
     keep(cell) {
       if (cell !== null && cell.row >= 0) enlarge(cell.column);

@@ -2,6 +2,7 @@ import type { Block, Shape } from "../contract.ts";
 import { rectPath } from "../svg.ts";
 import { followGround } from "./ground.ts";
 import { make } from "./make.ts";
+import { pane } from "./pane.ts";
 import { fillTip, placeTip, type Reading } from "./tip.ts";
 
 /** A cell of the picture, and where in it the pointer is. */
@@ -37,15 +38,18 @@ export interface View {
 
 const STYLE = `
 .stage{position:relative;font:12px/1.45 "DejaVu Sans","Segoe UI","Helvetica Neue",Arial,sans-serif;color:var(--ink)}
-svg{display:block;max-width:100%;height:auto;outline:none;touch-action:manipulation}
-svg:focus-visible{outline:2px solid var(--accent);outline-offset:2px}
+.pane{overflow-x:auto}
+.sheets{position:relative;width:max-content}
+svg{display:block;outline:none;touch-action:manipulation}
+svg:focus-visible{outline:2px solid var(--accent);outline-offset:-2px}
+.lit{position:absolute;inset:0;pointer-events:none;contain:strict}
 .paper{fill:none}
 .marks{transition:opacity .12s}
 .dim .marks{opacity:.22}
-.tip{position:absolute;z-index:9;pointer-events:none;max-width:440px;padding:7px 10px;border-radius:5px;
+.tip{position:absolute;left:0;top:0;z-index:9;pointer-events:none;max-width:440px;width:max-content;contain:content;padding:7px 10px;border-radius:5px;
   background:var(--tip);border:1px solid var(--faint);box-shadow:0 2px 10px #0003;visibility:hidden}
 .tip.on{visibility:visible}
-.tip.docked{position:static;width:fit-content;max-width:none;margin:4px 16px;box-shadow:none}
+.tip.docked{position:static;width:fit-content;max-width:none;transform:none!important;margin:4px 16px;box-shadow:none}
 .tip b{display:block;margin-bottom:3px;unicode-bidi:isolate;overflow-wrap:anywhere}
 .tip table{border-collapse:collapse}
 .tip td{padding:0 10px 0 0;color:var(--muted);unicode-bidi:isolate;white-space:nowrap;max-width:260px;
@@ -62,6 +66,7 @@ svg:focus-visible{outline:2px solid var(--accent);outline-offset:2px}
 .control input[type=range]{padding:0;width:110px;vertical-align:middle;accent-color:var(--value)}
 .control .note{flex-basis:100%;min-height:1.4em}
 .spoken{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%);white-space:nowrap}
+@media print{.sheets{width:auto}svg{max-width:100%;height:auto}}
 @media(prefers-reduced-motion:reduce){.marks{transition:none}}`;
 
 const HINT = "Point at a cell, click to keep it, click again or press Escape to let go. Arrow keys move, Enter keeps.";
@@ -82,9 +87,6 @@ export function stage(
   const tip = make("div", "tip");
   const spoken = make("div", "spoken");
   spoken.setAttribute("aria-live", "polite");
-  const overlay = document.createElementNS("http://www.w3.org/2000/svg", "g");
-  overlay.setAttribute("pointer-events", "none");
-  svg.append(overlay);
   // The picture's own colours follow the reader's preference; here the page's ground decides.
   svg.querySelector("style.theme")?.remove();
   svg.setAttribute("tabindex", "0");
@@ -93,25 +95,28 @@ export function stage(
   // A title of the whole picture would show as the browser's own tooltip above ours.
   svg.querySelector("title")?.remove();
   followGround(host, box);
+  const picture = pane(svg);
 
   let cell: Cell | null = null;
   let pinned = false;
   const show = (next: Cell | null): void => {
     cell = next;
-    overlay.replaceChildren();
+    // What is measured is measured before anything changes, so that the page is laid out once.
+    const place = placeTip(tip, host.parentElement ?? host, box, svg);
     const docked = pinned && cell !== null && view.docks === true;
     tip.classList.toggle("on", cell !== null);
     tip.classList.toggle("docked", docked);
     const shapes = cell === null ? [] : view.light(cell);
     box.classList.toggle("dim", view.dims === true && shapes.length > 0);
-    if (cell === null) view.rest?.();
-    if (cell === null) return;
+    if (cell === null) {
+      picture.light([]);
+      view.rest?.();
+      return;
+    }
     const at = cellBox(blocks, cell);
-    for (const shape of [...shapes, { d: rectPath(...at), stroke: "var(--accent)" }]) overlay.append(drawn(shape));
+    picture.light([...shapes, { d: rectPath(...at), stroke: "var(--accent)" }]);
     fillTip(tip, view.read(cell), pinned, error);
-    if (docked) return;
-    const beside = cell.mark === undefined ? at : ([at[0] + cell.at!.x, at[1] + cell.at!.y, 4, 4] as const);
-    placeTip(tip, host.parentElement ?? host, box, svg, beside);
+    if (!docked) place(cell.mark === undefined ? at : [at[0] + cell.at!.x, at[1] + cell.at!.y, 4, 4]);
   };
   const say = (): void => {
     if (cell === null) return;
@@ -139,8 +144,10 @@ export function stage(
   });
   svg.addEventListener("keydown", (event) => {
     const moved = movedBy(event.key, blocks, cell);
-    if (moved !== null) show(moved);
-    else if (event.key === "Enter" && cell !== null) pin(!pinned);
+    if (moved !== null) {
+      picture.reveal(cellBox(blocks, moved));
+      show(moved);
+    } else if (event.key === "Enter" && cell !== null) pin(!pinned);
     else if (event.key === "Escape") {
       cell = null;
       pin(false);
@@ -152,27 +159,17 @@ export function stage(
   svg.addEventListener("blur", () => {
     if (!pinned) show(null);
   });
+  picture.element.addEventListener("scroll", () => {
+    if (cell !== null) show(cell);
+  });
 
   const control = view.control?.(svg, () => show(cell));
-  box.append(...(control === undefined ? [] : [control]), svg, make("div", "hint", HINT), tip, spoken);
+  box.append(...(control === undefined ? [] : [control]), picture.element, make("div", "hint", HINT), tip, spoken);
   root.append(style, box);
   if (view.initial) {
     cell = view.initial;
     pin(true);
   }
-}
-
-function drawn({ d, fill = "none", opacity = 1, stroke, width = 1.5 }: Shape): SVGPathElement {
-  const path = document.createElementNS("http://www.w3.org/2000/svg", "path");
-  path.setAttribute("d", d);
-  path.setAttribute("fill", fill);
-  path.setAttribute("fill-opacity", String(opacity));
-  if (stroke !== undefined) {
-    path.setAttribute("stroke", stroke);
-    path.setAttribute("stroke-width", String(width));
-    path.setAttribute("stroke-opacity", String(opacity));
-  }
-  return path;
 }
 
 function cellBox(

@@ -39,24 +39,26 @@ export function fillTip(tip: HTMLElement, { head, lines }: Reading, pinned: bool
 }
 
 /**
- * Puts the tooltip beside a cell, inside the figure: a notebook cuts what stands out of its output.
+ * Measures where a tooltip may stand, and gives what puts it beside a cell, inside the figure: a notebook cuts what stands out
+ * of its output. Only the tooltip's own size is measured then.
  * @param box the stage, from whose corner the tooltip is placed
- * @param cell x, y, width and height in the picture's pixels
+ * @returns takes x, y, width and height of the cell in the picture's pixels
  */
 export function placeTip(
   tip: HTMLElement,
   figure: Element,
   box: Element,
   svg: SVGSVGElement,
-  cell: readonly number[],
-): void {
-  const [x, y, width, height] = cell as [number, number, number, number];
+): (cell: readonly [number, number, number, number]) => void {
   const [seen, outer] = [svg.getBoundingClientRect(), box.getBoundingClientRect()];
+  const bottom = figure.getBoundingClientRect().bottom - outer.top;
   const scale = seen.width / svg.viewBox.baseVal.width;
-  const left = seen.left - outer.left + (x + width) * scale + 8;
-  const top = seen.top - outer.top + (y + height) * scale + 8;
-  const lowest = figure.getBoundingClientRect().bottom - outer.top - tip.offsetHeight;
-  const flipped = left + tip.offsetWidth > outer.width ? left - width * scale - tip.offsetWidth - 16 : left;
-  tip.style.left = `${Math.max(0, flipped)}px`;
-  tip.style.top = `${Math.max(0, Math.min(top, lowest))}px`;
+  return ([x, y, width, height]) => {
+    const left = seen.left - outer.left + (x + width) * scale + 8;
+    const top = seen.top - outer.top + (y + height) * scale + 8;
+    const { offsetWidth, offsetHeight } = tip;
+    const flipped = left + offsetWidth > outer.width ? left - width * scale - offsetWidth - 16 : left;
+    const [right, down] = [Math.max(0, flipped), Math.max(0, Math.min(top, bottom - offsetHeight))];
+    tip.style.transform = `translate(${right}px,${down}px)`;
+  };
 }
