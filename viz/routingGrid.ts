@@ -53,7 +53,7 @@ export interface RoutingGridData {
 }
 
 /** Slices and squares of maps that cells of a readable size can hold, and their tokens; a longer text has an overview. */
-const MOST_SLICES = 9600;
+const MOST_SLICES = 9440;
 const MOST_SQUARES = 6144;
 const MOST_TOKENS = 384;
 

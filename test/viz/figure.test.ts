@@ -36,7 +36,7 @@ const names = Object.keys(VIEWS);
 const LARGEST: Record<string, () => Figure> = {
   "routingGrid, 16 experts": () => routingGrid(largeTrace(384, 16, 4, 4)),
   "routingGrid, 128 experts": () => routingGrid(largeTrace(192, 128, 8, 4)),
-  "routingGrid, 40 layers": () => routingGrid(largeTrace(60, 16, 4, 40)),
+  "routingGrid, 40 layers": () => routingGrid(largeTrace(59, 16, 4, 40)),
   "routingGrid, overview of 4 layers": () => routingGrid(largeTrace(2048, 16, 4, 4)),
   "routingGrid, overview of 40 layers": () => routingGrid(largeTrace(300, 16, 4, 40)),
   "routingGrid, overview of 128 experts": () => routingGrid(largeTrace(1500, 128, 8, 4)),
