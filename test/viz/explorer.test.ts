@@ -50,7 +50,7 @@ describe("explorer", () => {
     const shown: number[] = [];
     for (let start = 0, next: RegExpExecArray | null; start < n; ) {
       const { data, svg } = explorer(trace, { start });
-      shown.push(...data.indices);
+      shown.push(...Array.from(data.indices));
       next = /\(next: start: (\d+)\)/.exec(svg);
       expect(next === null).toBe(start + data.nTokens === n);
       start = next === null ? n : Number(next[1]);

@@ -170,6 +170,11 @@ describe("a figure in a page", () => {
     expect(faults).toEqual([]);
   });
 
+  test("says nothing of scrolling where the whole picture is in sight", async () => {
+    const { page } = await open(htmlOf(routingGrid(SMALL)));
+    expect(await page.locator("figure .hint").innerText()).toMatch(/^Point at a cell.* Enter keeps\.$/);
+  });
+
   test("keeps its place on the page when the picture gives way", async () => {
     const html = htmlOf(routingGrid(SMALL));
     const still = await open(html, { javaScriptEnabled: false });
@@ -218,6 +223,7 @@ describe("a figure in a page", () => {
       viewport: { width: 420, height: 800 },
     });
     expect((await page.locator("figure .picture").boundingBox())!.width).toBe(840);
+    expect(await page.locator("figure .hint").innerText()).toContain("Scroll sideways for the rest of the picture.");
     expect(await page.evaluate("document.documentElement.scrollWidth")).toBe(420);
     await page.locator("figure .pane").evaluate((pane) => pane.scrollTo(300, 0));
     await point(page, 555, 130);

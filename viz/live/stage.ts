@@ -36,6 +36,7 @@ export interface View {
   control?(svg: SVGSVGElement, redraw: () => void): HTMLElement;
 }
 
+// The hint is as wide as the figure less its margin of 16: below 824 pixels a picture of 840 scrolls.
 const STYLE = `
 .stage{position:relative;font:12px/1.45 "DejaVu Sans","Segoe UI","Helvetica Neue",Arial,sans-serif;color:var(--ink)}
 .pane{overflow-x:auto}
@@ -58,7 +59,9 @@ svg:focus-visible{outline:2px solid var(--accent);outline-offset:-2px}
 .tip tr.strong td{color:var(--accent);font-weight:bold}
 .tip i{display:inline-block;width:9px;height:9px;margin-right:6px;border-radius:2px}
 .tip .rounded{margin-top:3px;color:var(--muted);font-size:10px}
-.hint{margin:2px 0 0 16px;color:var(--muted);font-size:11px}
+.hint{margin:2px 0 0 16px;color:var(--muted);font-size:11px;container-type:inline-size}
+.hint span{display:none}
+@container(max-width:823px){.hint span{display:inline}}
 .control{margin:0 0 4px 16px;display:flex;gap:8px;align-items:center;flex-wrap:wrap}
 .control input,.control select,.control button{font:inherit;color:inherit;background:var(--paper);
   border:1px solid var(--faint);border-radius:4px;padding:2px 5px}
@@ -163,8 +166,10 @@ export function stage(
     if (cell !== null) show(cell);
   });
 
+  const hint = make("div", "hint", HINT);
+  hint.append(make("span", "", " Scroll sideways for the rest of the picture."));
   const control = view.control?.(svg, () => show(cell));
-  box.append(...(control === undefined ? [] : [control]), picture.element, make("div", "hint", HINT), tip, spoken);
+  box.append(...(control === undefined ? [] : [control]), picture.element, hint, tip, spoken);
   root.append(style, box);
   if (view.initial) {
     cell = view.initial;
