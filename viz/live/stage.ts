@@ -48,8 +48,8 @@ svg:focus-visible{outline:2px solid var(--accent);outline-offset:-2px}
 .marks{transition:opacity .12s}
 .dim .marks{opacity:.22}
 .tip{position:absolute;left:0;top:0;z-index:9;pointer-events:none;max-width:440px;width:max-content;contain:content;padding:7px 10px;border-radius:5px;
-  background:var(--tip);border:1px solid var(--faint);box-shadow:0 2px 10px #0003;visibility:hidden}
-.tip.on{visibility:visible}
+  background:var(--tip);border:1px solid var(--faint);box-shadow:0 2px 10px #0003;display:none}
+.tip.on{display:block}
 .tip.docked{position:static;width:fit-content;max-width:none;transform:none!important;margin:4px 16px;box-shadow:none}
 .tip b{display:block;margin-bottom:3px;unicode-bidi:isolate;overflow-wrap:anywhere}
 .tip table{border-collapse:collapse}
