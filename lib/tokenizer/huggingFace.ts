@@ -10,6 +10,15 @@ interface TokenizerJson {
   added_tokens: { id: number; content: string; special?: boolean }[];
   model: { vocab: object };
   decoder: Decoder | null;
+  pre_tokenizer?: PreTokenizer | null;
+}
+
+interface PreTokenizer {
+  type: string;
+  pretokenizers?: PreTokenizer[];
+  /** Of ByteLevel: whether it splits as GPT-2 does (absent: it does), and whether a space is put before a text. */
+  use_regex?: boolean;
+  add_prefix_space?: boolean;
 }
 
 interface Decoder {
@@ -26,6 +35,20 @@ interface Decoder {
 /** The file's decoders in their order; those of a sequence stand for it. */
 function decodersOf({ decoder }: TokenizerJson): Decoder[] {
   return decoder === null || decoder === undefined ? [] : (decoder.decoders ?? [decoder]);
+}
+
+/** How GPT-2 splits a text. */
+const GPT2_SPLIT = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
+
+/**
+ * ByteLevel's own split as a step before it: the package takes white space there as JavaScript's expressions do, with
+ * U+FEFF and without U+0085, but in a step of its own as Unicode does, and as Python's tokenizers.
+ */
+function splitApart(step: PreTokenizer): PreTokenizer {
+  if (Array.isArray(step.pretokenizers)) return { ...step, pretokenizers: step.pretokenizers.map(splitApart) };
+  if (step.type !== "ByteLevel" || step.use_regex === false || step.add_prefix_space !== false) return step;
+  const split = { type: "Split", pattern: { Regex: GPT2_SPLIT }, behavior: "Isolated", invert: false };
+  return { type: "Sequence", pretokenizers: [split, { ...step, use_regex: false }] };
 }
 
 /** Whether a space is put before a text when it is encoded, and so taken away when it is decoded. */
@@ -129,7 +152,9 @@ function tokenizerOf(file: TokenizerJson, config: object): Tokenizer {
   const notation = notationOf(file);
   const dropsSpace = addsSpace(file);
   const build = (added: TokenizerJson["added_tokens"]): HuggingFaceTokenizer => {
-    const parts = { normalizer: null, pre_tokenizer: null, post_processor: null, ...file, added_tokens: added };
+    const split = typeof file.pre_tokenizer === "object" && file.pre_tokenizer !== null;
+    const pre = split ? splitApart(file.pre_tokenizer!) : null;
+    const parts = { normalizer: null, post_processor: null, ...file, pre_tokenizer: pre, added_tokens: added };
     return new HuggingFaceTokenizer(parts, config);
   };
   const all = build(file.added_tokens);
