@@ -15,7 +15,7 @@ interface TokenizerJson {
 
 interface PreTokenizer {
   type: string;
-  pretokenizers?: PreTokenizer[];
+  pretokenizers?: (PreTokenizer | null)[];
   /** Of ByteLevel: whether it splits as GPT-2 does (absent: it does), and whether a space is put before a text. */
   use_regex?: boolean;
   add_prefix_space?: boolean;
@@ -44,7 +44,8 @@ const GPT2_SPLIT = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p
  * ByteLevel's own split as a step before it: the package takes white space there as JavaScript's expressions do, with
  * U+FEFF and without U+0085, but in a step of its own as Unicode does, and as Python's tokenizers.
  */
-function splitApart(step: PreTokenizer): PreTokenizer {
+function splitApart(step: PreTokenizer | null): PreTokenizer | null {
+  if (typeof step !== "object" || step === null) return step; // the package refuses what is no step
   if (Array.isArray(step.pretokenizers)) return { ...step, pretokenizers: step.pretokenizers.map(splitApart) };
   if (step.type !== "ByteLevel" || step.use_regex === false || step.add_prefix_space !== false) return step;
   const split = { type: "Split", pattern: { Regex: GPT2_SPLIT }, behavior: "Isolated", invert: false };
@@ -152,9 +153,8 @@ function tokenizerOf(file: TokenizerJson, config: object): Tokenizer {
   const notation = notationOf(file);
   const dropsSpace = addsSpace(file);
   const build = (added: TokenizerJson["added_tokens"]): HuggingFaceTokenizer => {
-    const split = typeof file.pre_tokenizer === "object" && file.pre_tokenizer !== null;
-    const pre = split ? splitApart(file.pre_tokenizer!) : null;
-    const parts = { normalizer: null, post_processor: null, ...file, pre_tokenizer: pre, added_tokens: added };
+    const steps = splitApart(file.pre_tokenizer ?? null);
+    const parts = { normalizer: null, post_processor: null, ...file, pre_tokenizer: steps, added_tokens: added };
     return new HuggingFaceTokenizer(parts, config);
   };
   const all = build(file.added_tokens);

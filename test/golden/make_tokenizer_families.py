@@ -197,6 +197,7 @@ def chats(tokenizer, template, tokens):
 def form(make, template, tokens):
     tokenizer = make()
     texts = [text for text in HARD if "<|" not in text]
+    texts += ["\ufeff's", "a \ufeff\ufeff b", "  \u0085.", "\u0085\u0085x"]  # white space to JavaScript, or to Unicode alone
     cases = []
     for text in texts:
         ids = tokenizer.encode(text).ids
