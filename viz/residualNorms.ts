@@ -52,7 +52,8 @@ const BAR = 96;
  * How long the residual stream is at each token after each layer.
  *
  * A cell is the Euclidean length of the residual stream at a token (across) after a layer (rising), from paper at 0 to full
- * colour at `max`; longer ones are clipped, as the key says. The bars are each row's median, the baseline of its tooltips: a
+ * colour at `max`; longer ones are clipped, as the key says. Every cell is computed and none is masked; a long text is shown in
+ * windows, as the subtitle says. The bars are each row's median, the baseline of its tooltips: a
  * few tokens, often the first, are many times longer than the rest.
  * @throws ShapeError for norms of another size; RangeError for a window that does not exist or fit, or a norm that is not
  * finite

@@ -51,9 +51,10 @@ const BAR = 84;
  * Token by expert: the router's probabilities in one layer, and how sure it was.
  *
  * One cell is the probability of one expert for one token: from paper at 0 to full colour at eight times uniform,
- * in 64 steps; larger ones are clipped, as the key says. A dot marks each chosen expert. The bars beside are the margin between the last expert chosen and the
- * first left out, with a mark where it is below a tenth of 1 / n_experts (such a choice flips under small noise), and the
- * entropy against that of a uniform router, ln n_experts.
+ * in 64 steps; larger ones are clipped, as the key says. Every cell is computed and none is masked. A dot marks each chosen
+ * expert. A long text is shown in windows, as the subtitle says. The bars beside are the margin between the last expert
+ * chosen and the first left out, with a mark where it is below a tenth of 1 / n_experts (such a choice flips under small
+ * noise), and the entropy against that of a uniform router, ln n_experts.
  * @throws RangeError without recorded probabilities, for a layer that was not traced, a window that does not fit, an
  * expert that does not exist, or a probability that is not finite
  * @example show(routerHeatmap(trace, { layer: 2 }))

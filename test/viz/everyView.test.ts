@@ -27,36 +27,62 @@ function htmlOf(figure: Figure): string {
   return readFileSync(path, "utf8");
 }
 
-/** What each picture says of its sample and of what to compare with, in words that stand in it. */
-const DRAWN: Record<string, { sample: RegExp; baseline: RegExp }> = {
-  routingGrid: { sample: /^3 tokens, 2 layers/, baseline: /equal weights: 0\.500 each/ },
-  routerHeatmap: { sample: /^3 tokens/, baseline: /uniform: 0\.250 each/ },
-  attentionMap: { sample: /^3 tokens/, baseline: /spread evenly, position q would give 1\/\(q\+1\)/ },
-  attentionHeads: { sample: /^3 tokens/, baseline: /spread evenly, the first token would get 61\.1 %/ },
-  attentionArcs: { sample: /^3 tokens/, baseline: /line: evenly/ },
-  textActivations: { sample: /^4 tokens; routed to this expert: 2/, baseline: /by chance 25\.0 %/ },
-  expertLoad: { sample: /3 tokens, 2 of 4 experts each/, baseline: /^1\/E$/ },
-  expertFlow: { sample: /^3 tokens/, baseline: /against independent layers/ },
-  coactivation: { sample: /^3 tokens/, baseline: /1 ×, as expected/ },
-  domainSpecialization: { sample: /12 tokens in 6 texts/, baseline: /95 % of shuffles/ },
-  trainingCurves: { sample: /^4 steps measured/, baseline: /^uniform guess$/ },
-  dotPlot: { sample: /^100 questions each/, baseline: /guess/ },
-  expertAblation: { sample: /^200 tokens/, baseline: /^no change$/ },
-  logitLens: { sample: /^2 tokens/, baseline: /a guess among all tokens: 1 in 5/ },
-  residualNorms: { sample: /^2 tokens/, baseline: /^median, 0–/ },
-  routerSteps: { sample: /^2 of 4 experts/, baseline: /^line: 1\/4$/ },
-  explorer: { sample: /^3 tokens/, baseline: /uniform routing: probability 0\.250/ },
+/** What each picture says of its sample, of what to compare with, and of what its marks measure (in which unit), in words that stand in it. */
+const DRAWN: Record<string, { sample: RegExp; baseline: RegExp; quantity: RegExp }> = {
+  routingGrid: { sample: /^3 tokens, 2 layers/, baseline: /equal weights: 0\.500 each/, quantity: /width = weight/ },
+  routerHeatmap: { sample: /^3 tokens/, baseline: /uniform: 0\.250 each/, quantity: /^0 to ln 4 = 1\.39 nats$/ },
+  attentionMap: {
+    sample: /^3 tokens/,
+    baseline: /spread evenly, position q would give 1\/\(q\+1\)/,
+    quantity: /^weight$/,
+  },
+  attentionHeads: {
+    sample: /^3 tokens/,
+    baseline: /spread evenly, the first token would get 61\.1 %/,
+    quantity: /^weight$/,
+  },
+  attentionArcs: { sample: /^3 tokens/, baseline: /line: evenly/, quantity: /^receives, 0–1\.8 tokens$/ },
+  textActivations: {
+    sample: /^4 tokens; routed to this expert: 2/,
+    baseline: /by chance 25\.0 %/,
+    quantity: /: its value on each token$/,
+  },
+  expertLoad: { sample: /3 tokens, 2 of 4 experts each/, baseline: /^1\/E$/, quantity: /^share of assignments/ },
+  expertFlow: { sample: /^3 tokens/, baseline: /against independent layers/, quantity: /^tokens on a link/ },
+  coactivation: { sample: /^3 tokens/, baseline: /1 ×, as expected/, quantity: /^observed \/ expected$/ },
+  domainSpecialization: {
+    sample: /12 tokens in 6 texts/,
+    baseline: /95 % of shuffles/,
+    quantity: /in percentage points$/,
+  },
+  trainingCurves: { sample: /^4 steps measured/, baseline: /^uniform guess$/, quantity: /^cross-entropy, nats$/ },
+  dotPlot: { sample: /^100 questions each/, baseline: /guess/, quantity: /^accuracy, %$/ },
+  expertAblation: { sample: /^200 tokens/, baseline: /^no change$/, quantity: /^change of the loss, nats a token$/ },
+  logitLens: {
+    sample: /^2 tokens/,
+    baseline: /a guess among all tokens: 1 in 5/,
+    quantity: /^probability of the top token$/,
+  },
+  residualNorms: { sample: /^2 tokens/, baseline: /^median, 0–/, quantity: /^length$/ },
+  routerSteps: { sample: /^2 of 4 experts/, baseline: /^line: 1\/4$/, quantity: /^1 logit$/ },
+  explorer: { sample: /^3 tokens/, baseline: /uniform routing: probability 0\.250/, quantity: /^probability$/ },
 };
 
 describe("every view", () => {
-  test.each(Object.keys(VIEWS))("%s draws its sample size and its baseline, under a title of its own", (name) => {
-    const { svg, title } = VIEWS[name]!();
-    const texts = textsOf(svg);
-    expect(texts.filter((text) => DRAWN[name]!.sample.test(text))).not.toEqual([]);
-    expect(texts.filter((text) => DRAWN[name]!.baseline.test(text))).not.toEqual([]);
-    expect(texts[0]).toBe(title);
-    expect(title.length).toBeGreaterThan(8);
-  });
+  test.each(Object.keys(VIEWS))(
+    "%s draws its sample size, its baseline and its quantity, under a title of its own",
+    (name) => {
+      const { svg, title } = VIEWS[name]!();
+      const texts = textsOf(svg);
+      for (const [of, words] of Object.entries(DRAWN[name]!))
+        expect(
+          texts.filter((text) => words.test(text)),
+          of,
+        ).not.toEqual([]);
+      expect(texts[0]).toBe(title);
+      expect(title.length).toBeGreaterThan(8);
+    },
+  );
 
   test("has a title that no other view has", () => {
     const titles = Object.values(VIEWS).map((view) => view().title);
