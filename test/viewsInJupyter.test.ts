@@ -74,8 +74,8 @@ describe("every view in a notebook", { timeout: LIMIT }, () => {
       // The page asks for libraries of its own that no figure needs.
       await page.route(/^https?:/, (route) => route.abort());
       await page.goto(`file://${html}`);
-      const drawn = await page.locator("figure.moescope svg").count();
-      const pictures = await page.locator('figure.moescope > img[src^="data:image/svg+xml"]').count();
+      const drawn = await page.locator("figure.moescope:has(svg)").count();
+      const pictures = await page.locator('figure.moescope img[src^="data:image/svg+xml"]').count();
       expect({ drawn, pictures }).toEqual(scripts ? { drawn: count, pictures: 0 } : { drawn: 0, pictures: count });
     }
     expect(readFileSync(html, "utf8").match(/<figure class="moescope"/g)).toHaveLength(count);
