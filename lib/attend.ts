@@ -101,7 +101,7 @@ export function attend(
   });
 }
 
-/** Project, normalise, clamp, split, rotate. */
+/** Project, split, normalise, clamp, rotate. */
 function plainHeads(
   x: tf.Tensor2D,
   weights: QkvWeights,
@@ -115,16 +115,16 @@ function plainHeads(
     weights.b,
   );
   const qkv = projected.reshape<tf.Tensor4D>([batch, pos, nHeads + 2 * nKvHeads, dHead]);
-  const normed = normHeads(qkv, weights.qNorm, weights.kNorm, config);
-  const clipped = clipQkv === null ? normed : normed.clipByValue(-clipQkv, clipQkv);
-  const [q, k, v] = tf.split<tf.Tensor4D>(clipped, [nHeads, nKvHeads, nKvHeads], 2) as [
+  const [q, k, v] = tf.split<tf.Tensor4D>(qkv, [nHeads, nKvHeads, nKvHeads], 2) as [
     tf.Tensor4D,
     tf.Tensor4D,
     tf.Tensor4D,
   ];
-  const query = taps.tap("attn.hook_q", q);
-  const key = taps.tap("attn.hook_k", k);
-  const value = taps.tap("attn.hook_v", v);
+  const clipped = (heads: tf.Tensor4D): tf.Tensor4D =>
+    clipQkv === null ? heads : tf.clipByValue(heads, -clipQkv, clipQkv);
+  const query = taps.tap("attn.hook_q", clipped(normHeads(q, weights.qNorm, config)));
+  const key = taps.tap("attn.hook_k", clipped(normHeads(k, weights.kNorm, config)));
+  const value = taps.tap("attn.hook_v", clipped(v));
   const rotQ = positions.query === null ? query : taps.tap("attn.hook_rot_q", rope(query, positions.query));
   const rotK = positions.key === null ? key : taps.tap("attn.hook_rot_k", rope(key, positions.key));
   return { rotQ, rotK, value };
@@ -175,24 +175,16 @@ function withBias(x: tf.Tensor2D, bias: tf.Tensor1D | null): tf.Tensor2D {
 }
 
 /**
- * Normalises queries and keys over each head, or over all heads together, where the model does so.
- * @param qkv [batch, pos, n_heads + 2·n_kv_heads, d_head]
+ * Normalises queries or keys over each head, or over all their heads together, where the model does so.
+ * @param heads [batch, pos, heads, d_head]
+ * @param gain [d_head] or [heads·d_head]; null: they are left as they are
  * @see Dehghani et al. 2023, arXiv:2302.05442, section 2
  */
-function normHeads(
-  qkv: tf.Tensor4D,
-  qNorm: tf.Tensor1D | null,
-  kNorm: tf.Tensor1D | null,
-  { nHeads, nKvHeads, qkNorm, normEps }: ModelConfig,
-): tf.Tensor4D {
-  if (qNorm === null || kNorm === null) return qkv;
-  const [q, k, v] = tf.split<tf.Tensor4D>(qkv, [nHeads, nKvHeads, nKvHeads], 2);
-  const [batch, pos] = qkv.shape;
-  const normalised = (heads: tf.Tensor4D, gain: tf.Tensor1D): tf.Tensor => {
-    if (qkNorm === "head") return rmsNorm(heads, gain, normEps, null);
-    return rmsNorm(heads.reshape([batch, pos, -1]), gain, normEps, null).reshape(heads.shape);
-  };
-  return tf.concat([normalised(q!, qNorm), normalised(k!, kNorm), v!], 2) as tf.Tensor4D;
+function normHeads(heads: tf.Tensor4D, gain: tf.Tensor1D | null, { qkNorm, normEps }: ModelConfig): tf.Tensor4D {
+  if (gain === null) return heads;
+  if (qkNorm === "head") return rmsNorm(heads, gain, normEps, null);
+  const [batch, pos] = heads.shape;
+  return rmsNorm(heads.reshape([batch, pos, -1]), gain, normEps, null).reshape(heads.shape);
 }
 
 /** Appends this run's keys and values to the cache, if there is one, and returns all that may be attended to. */
