@@ -75,6 +75,16 @@ test("no expert of any layer is dead over the passages", () => {
   expect(used.map((experts) => experts.size)).toEqual(used.map(() => 16));
 });
 
+test("on held-out text of every kind it takes fewer bits a byte than xz -9 and than a 5-gram model of bytes", async () => {
+  const { heldOut, references } = await modelFolder(REFERENCE);
+  expect(heldOut.map(({ kind }) => kind).sort()).toEqual(KINDS);
+  for (const { kind, bytes, natsPerToken, nTokens, bitsPerByte } of heldOut) {
+    const { xz, byteNgram } = references.find((one) => one.kind === kind)!;
+    expect(bitsPerByte, kind).toBeLessThan(Math.min(xz, byteNgram));
+    expect((natsPerToken * nTokens) / Math.LN2 / bytes, kind).toBeCloseTo(bitsPerByte, 10);
+  }
+});
+
 test("the model card says what the files beside it say (npm run reference -- card writes it)", async () => {
   expect(await readFile(join(REFERENCE, "README.md"), "utf8")).toBe(modelCard(await modelFolder(REFERENCE)));
 });
