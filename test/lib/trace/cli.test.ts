@@ -61,7 +61,7 @@ describe("moescope trace", () => {
     const experts = cache.get(hookName(2, "mlp.hook_expert_indices")).dataSync();
     const probs = cache.get(hookName(2, "mlp.hook_router_probs")).dataSync();
     for (let t = 0; t < 16; t++) {
-      const row = (code.length + 16 + t) * 4 + 2; // 4 layers, of which this is the third
+      const row = (code.length + 16 + t) * model.config.nLayers + 2; // the third layer
       expect([...trace.expertIndices.subarray(row * 4, row * 4 + 4)]).toEqual([...experts.subarray(t * 4, t * 4 + 4)]);
       expect(trace.routerProbs![row * 16]).toBeCloseTo(probs[t * 16]!, 5);
     }
@@ -76,9 +76,9 @@ describe("moescope trace", () => {
       status: 2,
       error: expect.stringMatching(/^moescope: must be given MODEL, FILE\.\.\., got /),
     });
-    expect(moescope("trace", MODEL, file, "--out", "out", "--window", "257")).toMatchObject({
+    expect(moescope("trace", MODEL, file, "--out", "out", "--window", "513")).toMatchObject({
       status: 2,
-      error: expect.stringMatching(/^moescope: --window must be from 1 to the model's context \(256\), got 257/),
+      error: expect.stringMatching(/^moescope: --window must be from 1 to the model's context \(512\), got 513/),
     });
     expect(moescope("trace", MODEL, "none.txt", "--out", "out")).toMatchObject({
       status: 1,
