@@ -72,7 +72,8 @@ function choicesOf(rows: number, topK: number, nExperts: number, wanted: number)
 type Stacked = ExpertWeights & { stacked: ExpertStack };
 
 function weightsOf(nExperts: number, dModel: number, dFf: number): Stacked & { dispose(): void } {
-  const make = (a: number, b: number): tf.Tensor3D => tf.randomNormal([nExperts, a, b], 0, a ** -0.5);
+  const make = (inputs: number, outputs: number): tf.Tensor3D =>
+    tf.randomNormal([nExperts, outputs, inputs], 0, inputs ** -0.5);
   const stacked = { gate: make(dModel, dFf), up: make(dModel, dFf), down: make(dFf, dModel) };
   const [gates, ups, downs] = [stacked.gate, stacked.up, stacked.down].map((stack) => tf.unstack(stack)) as [
     tf.Tensor2D[],

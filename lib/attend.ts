@@ -15,9 +15,8 @@ export interface KvCache {
 
 /** What depends only on where the tokens of a run stand, made once for all blocks. */
 export interface Positions {
-  /** Of all query heads and of all key heads; null: queries and keys are not rotated. */
-  query: RopeTables | null;
-  key: RopeTables | null;
+  /** Null: queries and keys are not rotated. */
+  rotation: RopeTables | null;
   /** What no query may look at; null: nothing. */
   mask: tf.Tensor2D | null;
   /** The same for the blocks whose queries see only a window. */
@@ -32,7 +31,7 @@ interface AttendedRun {
   kvCache?: KvCache;
 }
 
-/** Queries and keys, rotated, and values: [batch, pos, heads, width]. */
+/** Queries and keys, rotated, and values: [batch, heads, pos, width]. */
 interface Heads {
   rotQ: tf.Tensor4D;
   rotK: tf.Tensor4D;
@@ -45,11 +44,8 @@ const LATENT_NORM_EPS = 1e-6;
 /** Tables and masks of `pos` tokens that follow `past` others. */
 export function positionsOf(config: ModelConfig, pos: number, past: number): Positions {
   const { latent, ropeBase, yarn, window } = config;
-  const tables = (heads: number): RopeTables | null =>
-    ropeBase === null ? null : ropeTables(past, pos, heads, latent?.dRope ?? config.dHead, ropeBase, yarn);
   return {
-    query: tables(config.nHeads),
-    key: tables(config.nKvHeads),
+    rotation: ropeBase === null ? null : ropeTables(past, pos, latent?.dRope ?? config.dHead, ropeBase, yarn),
     mask: causalMask(pos, past),
     windowMask: window === undefined ? null : causalMask(pos, past, window.size),
   };
@@ -74,10 +70,7 @@ export function attend(
       qkv.kind === "plain"
         ? plainHeads(x, qkv, run, taps, positions)
         : latentHeads(x, qkv, config.latent!, run, taps, positions);
-    const keyValues = remember(run.kvCache, taps.layer, {
-      keys: rotK.transpose([0, 2, 1, 3]), // [batch, n_kv_heads, pos, d_head]
-      values: value.transpose([0, 2, 1, 3]),
-    });
+    const keyValues = remember(run.kvCache, taps.layer, { keys: rotK, values: value });
     const stretched = config.yarn === undefined ? 1 : yarnScoreFactor(config.yarn);
     const mask = config.window?.layers.includes(taps.layer) === true ? positions.windowMask : positions.mask;
     const scoring = {
@@ -125,9 +118,26 @@ function plainHeads(
   const query = taps.tap("attn.hook_q", clipped(normHeads(q, weights.qNorm, config)));
   const key = taps.tap("attn.hook_k", clipped(normHeads(k, weights.kNorm, config)));
   const value = taps.tap("attn.hook_v", clipped(v));
-  const rotQ = positions.query === null ? query : taps.tap("attn.hook_rot_q", rope(query, positions.query));
-  const rotK = positions.key === null ? key : taps.tap("attn.hook_rot_k", rope(key, positions.key));
-  return { rotQ, rotK, value };
+  const { rotation } = positions;
+  const rotated = (hook: RotatedHook, heads: tf.Tensor4D): tf.Tensor4D =>
+    rotation === null ? headsFirst(heads) : tapRotated(taps, hook, rope(headsFirst(heads), rotation));
+  return {
+    rotQ: rotated("attn.hook_rot_q", query),
+    rotK: rotated("attn.hook_rot_k", key),
+    value: headsFirst(value),
+  };
+}
+
+type RotatedHook = "attn.hook_rot_q" | "attn.hook_rot_k";
+
+/** [batch, pos, heads, width] → [batch, heads, pos, width], and back. */
+function headsFirst(x: tf.Tensor4D): tf.Tensor4D {
+  return x.transpose([0, 2, 1, 3]);
+}
+
+/** Shows heads that were rotated as all hooks see heads, positions first. */
+function tapRotated(taps: BlockTaps, hook: RotatedHook, heads: tf.Tensor4D): tf.Tensor4D {
+  return taps.wants(hook) ? headsFirst(taps.tap(hook, headsFirst(heads))) : heads;
 }
 
 /**
@@ -158,15 +168,16 @@ function latentHeads(
   const query = taps.tap("attn.hook_q", q);
   const key = taps.tap("attn.hook_k", tf.concat([kNope, shared], -1));
   const value = taps.tap("attn.hook_v", v);
-  const rotated = (heads: tf.Tensor4D, tables: RopeTables | null): tf.Tensor4D => {
-    if (tables === null) return heads;
+  const { rotation } = positions;
+  const rotated = (heads: tf.Tensor4D): tf.Tensor4D => {
+    if (rotation === null) return heads;
     const [still, turning] = tf.split<tf.Tensor4D>(heads, [dNope, dRope], -1) as [tf.Tensor4D, tf.Tensor4D];
-    return tf.concat([still, rope(interleaved ? apart(turning) : turning, tables)], -1);
+    return tf.concat([still, rope(interleaved ? apart(turning) : turning, rotation)], -1);
   };
   return {
-    rotQ: taps.tap("attn.hook_rot_q", rotated(query, positions.query)),
-    rotK: taps.tap("attn.hook_rot_k", rotated(key, positions.key)),
-    value,
+    rotQ: tapRotated(taps, "attn.hook_rot_q", rotated(headsFirst(query))),
+    rotK: tapRotated(taps, "attn.hook_rot_k", rotated(headsFirst(key))),
+    value: headsFirst(value),
   };
 }
 

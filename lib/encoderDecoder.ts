@@ -223,7 +223,7 @@ export class EncoderDecoderModel {
   ): tf.Tensor2D {
     return tf.tidy(() => {
       const { nHeads, dHead } = this.config;
-      const query = tap(`${kind}.hook_q`, q);
+      const query = tap(`${kind}.hook_q`, q).transpose<tf.Tensor4D>([0, 2, 1, 3]);
       const keys = tap(`${kind}.hook_k`, k).transpose<tf.Tensor4D>([0, 2, 1, 3]);
       const values = tap(`${kind}.hook_v`, v).transpose<tf.Tensor4D>([0, 2, 1, 3]);
       const scoring = { scale: 1, softcap: null, mask: bias };

@@ -2,8 +2,8 @@ import { type LatentConfig, type MlpConfig, type ModelConfig, mlpOf } from "./co
 import { CheckpointError, listed } from "./errors.ts";
 
 /**
- * Every parameter of a model, by name, with its shape. Matrices stand as x·W needs them, input axis first; names follow
- * the hooks' paths. A family's table says where each comes from in a checkpoint.
+ * Every parameter of a model, by name, with its shape. Matrices stand as x·W needs them, input axis first, but for those
+ * of experts, [n_experts, out, in] (see {@link ExpertWeights}); names follow the hooks' paths. A family's table says where each comes from in a checkpoint.
  */
 export function paramShapes(config: ModelConfig): Map<string, number[]> {
   const { dModel, dVocab } = config;
@@ -97,12 +97,17 @@ function mlpShapes(mlp: MlpConfig, dModel: number): [string, number[]][] {
     ["mlp.W_router", [dModel, nExperts]],
     ...bias("mlp.b_router", mlp.bias, nExperts),
     ...bias("mlp.b_choice", mlp.gating.kind === "sigmoid", nExperts),
-    ["mlp.W_gate", [nExperts, dModel, dFf]],
-    ["mlp.W_up", [nExperts, dModel, dFf]],
-    ["mlp.W_down", [nExperts, dFf, dModel]],
+    ["mlp.W_gate", [nExperts, dFf, dModel]],
+    ["mlp.W_up", [nExperts, dFf, dModel]],
+    ["mlp.W_down", [nExperts, dModel, dFf]],
     ...(mlp.bias === true ? biases : []),
     ...shared.map(([name, shape]): [string, number[]] => [name.replace("mlp.", "mlp.shared."), shape]),
   ];
+}
+
+/** The length of a parameter's input axis: the last of an expert's matrix, of other matrices that before the last. */
+export function fanIn(shape: readonly number[]): number {
+  return shape.length === 3 ? shape[2]! : shape.at(-2)!;
 }
 
 /** Parameters of a model: all of them, and those that one token uses (all but the experts it is not routed to). */

@@ -107,8 +107,11 @@ function swapLastAxes(backend: Backend, x: Info): Info {
   for (let start = 0; start < from.length; start += rows * cols)
     for (let i0 = 0; i0 < rows; i0 += tile)
       for (let j0 = 0; j0 < cols; j0 += tile)
-        for (let j = j0; j < Math.min(cols, j0 + tile); j++)
-          for (let i = i0; i < Math.min(rows, i0 + tile); i++) to[start + j * rows + i] = from[start + i * cols + j]!;
+        for (let j = j0, end = Math.min(cols, j0 + tile); j < end; j++) {
+          const last = start + j * rows + Math.min(rows, i0 + tile);
+          for (let at = start + j * rows + i0, next = start + i0 * cols + j; at < last; at++, next += cols)
+            to[at] = from[next]!;
+        }
   return out;
 }
 
@@ -143,7 +146,8 @@ function multiplySlices(backend: Backend, raw: RawMatMul, a: Info, b: Info, out:
 
 /**
  * Products that are batched or have a transposed operand, which the package computes number by number, some twenty
- * times slower: operands are transposed first, then multiplied slice by slice.
+ * times slower: operands are transposed first, then multiplied slice by slice. Of a·bᵀ with a large b, as weights are, it is
+ * a that is transposed, and the product after it: (b·aᵀ)ᵀ.
  */
 function batchMatMul(stock: Kernel, raw: RawMatMul, call: Call): Info {
   const { inputs, backend, attrs } = call;
@@ -157,16 +161,25 @@ function batchMatMul(stock: Kernel, raw: RawMatMul, call: Call): Info {
     throw new ShapeError(
       `matMul: batch axes must be equal or 1 on wasm, got [${a.shape.join()}] and [${b.shape.join()}]`,
     );
+  const k = a.shape.at(transposeA ? -2 : -1)!;
   const plain = batchA * batchB === 1 && !transposeA && !transposeB;
+  const turned = transposeB && !transposeA && batchA <= batchB && m * (n + k) < n * k;
   // Packing the second operand costs as much as two rows of the slow path, transposing it first as much as six.
-  const fewRows = m <= (transposeB ? 6 : 2);
+  const fewRows = !turned && m <= (transposeB ? 6 : 2);
   const empty = size(a.shape) * size(b.shape) === 0;
   if ((plain || fewRows) && !empty) return stock(call);
   const outer = tf.broadcast_util.assertAndGetBroadcastShape(a.shape.slice(0, -2), b.shape.slice(0, -2));
-  const out = backend.makeOutput([...outer, m, n], "float32");
+  const out = backend.makeOutput([...outer, ...(turned ? [n, m] : [m, n])], "float32");
   if (empty) {
     backend.typedArrayFromHeap(out).fill(0);
     return out;
+  }
+  if (turned) {
+    const right = swapLastAxes(backend, a);
+    multiplySlices(backend, raw, b, right, out);
+    const result = swapLastAxes(backend, out);
+    for (const { dataId } of [right, out]) backend.disposeData(dataId);
+    return result;
   }
   const left = transposeA ? swapLastAxes(backend, a) : a;
   const right = transposeB ? swapLastAxes(backend, b) : b;

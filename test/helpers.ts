@@ -94,7 +94,7 @@ export function randomParams(config: ModelConfig, seed: number, gain = 1): Map<s
   const params = new Map<string, tf.Tensor>();
   for (const [name, shape] of paramShapes(config)) {
     const size = shape.reduce((a, b) => a * b, 1);
-    const half = gain * Math.sqrt(3 / (name === "embed.W_E" ? 1 : shape.at(-2)!));
+    const half = gain * Math.sqrt(3 / (name === "embed.W_E" ? 1 : shape.at(shape.length === 3 ? -1 : -2)!)); // experts: outputs first
     const draw = shape.length === 1 ? () => 0.5 + random() : () => (2 * random() - 1) * half;
     params.set(name, tf.tensor(Float32Array.from({ length: size }, draw), shape));
   }

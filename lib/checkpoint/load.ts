@@ -23,7 +23,7 @@ interface Expected {
 }
 
 /**
- * Builds a model from an open checkpoint: each parameter is read, turned to input-axis-first, and uploaded before the
+ * Builds a model from an open checkpoint: each parameter is read, turned to lie as `paramShapes` says, and uploaded before the
  * next one is touched. Chooses the backend, if nobody has (see `useBackend`), once the headers are known to fit.
  * @throws CheckpointError for a tensor that is missing, has another shape, or belongs to no parameter
  */
@@ -167,21 +167,21 @@ function checkTensors(
 async function readParam(checkpoint: Checkpoint, { join, parts }: WeightRecipe): Promise<tf.Tensor> {
   const read: tf.Tensor[] = [];
   try {
-    for (const part of parts) read.push(await readPart(checkpoint, part));
+    for (const part of parts) read.push(await readPart(checkpoint, part, join === "experts"));
     return join === "none" ? read[0]!.clone() : join === "columns" ? tf.concat(read, -1) : tf.stack(read);
   } finally {
     tf.dispose(read);
   }
 }
 
-async function readPart(checkpoint: Checkpoint, part: WeightPart): Promise<tf.Tensor> {
+async function readPart(checkpoint: Checkpoint, part: WeightPart, outputsFirst: boolean): Promise<tf.Tensor> {
   const { every, transposed } = part;
   const { values, shape } = await readStored(checkpoint, part);
   return tf.tidy(() => {
     const stored = tf.tensor(values, shape);
     const raised = part.plus === undefined ? stored : stored.add(part.plus);
-    const turned = transposed ? raised.transpose() : raised;
-    return every === undefined || part.scaling !== undefined ? turned : everyColumn(turned, every);
+    const chosen = every === undefined || part.scaling !== undefined ? raised : everyOutput(raised, every, transposed);
+    return transposed === outputsFirst ? chosen : chosen.transpose();
   });
 }
 
@@ -202,13 +202,13 @@ async function readStored(
   return { values, shape: rows === undefined ? [...shape] : [rows[1] - rows[0], shape.at(-1)!] };
 }
 
-/** Every `of`-th of the last axis. */
-function everyColumn(x: tf.Tensor, { first, of }: { first: number; of: number }): tf.Tensor {
-  const [width, outer] = [x.shape.at(-1)!, x.shape.slice(0, -1)];
+/** Every `of`-th output: row where rows are outputs, else number of the last axis. */
+function everyOutput(x: tf.Tensor, { first, of }: { first: number; of: number }, rows: boolean): tf.Tensor {
+  const [height, width] = [x.shape.slice(0, -1), x.shape.at(-1)!];
   return x
-    .reshape([-1, width / of, of])
-    .slice([0, 0, first], [-1, -1, 1])
-    .reshape([...outer, width / of]);
+    .reshape([-1, of, rows ? width : 1])
+    .slice([0, first, 0], [-1, 1, -1])
+    .reshape(rows ? [-1, width] : [...height, width / of]);
 }
 
 /**
@@ -248,7 +248,7 @@ function takenApart(param: tf.Tensor, join: WeightRecipe["join"], parts: readonl
     const split = join === "none" ? [param] : join === "columns" ? tf.split(param, widths, -1) : tf.unstack(param);
     return split.map((piece, i) => {
       const { transposed, plus } = parts[i]!;
-      const stored = transposed ? piece.transpose() : piece.clone();
+      const stored = transposed === (join === "experts") ? piece.clone() : piece.transpose();
       return plus === undefined ? stored : stored.sub(plus);
     });
   });

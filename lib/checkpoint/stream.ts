@@ -120,7 +120,7 @@ export class StreamedWeights {
   }
 
   #expert(name: string, e: number): Unit {
-    return { key: `${name}.${e}`, parts: [this.#recipes.get(name)!.parts[e]!] };
+    return { key: `${name}.${e}`, parts: [this.#recipes.get(name)!.parts[e]!], outputsFirst: true };
   }
 
   /** What of a parameter is read at a time; of the embedding only rows, unless the logits come from it too. */

@@ -12,6 +12,8 @@ export interface Unit {
   key: string;
   /** Side by side, where there are several. */
   parts: readonly WeightPart[];
+  /** It lies [out, in] in memory, as an expert's matrix does; else input axis first. */
+  outputsFirst?: boolean;
 }
 
 /** Numbers of a piece of the unembedding, at most; where there are several, their rows are a multiple of this. */
@@ -66,23 +68,24 @@ export function rangesOf(checkpoint: Checkpoint, { parts }: Unit): FileRange[] {
 }
 
 /**
- * Places a unit's parts side by side, input axis first, and raises what the file holds as a distance (all parts alike).
+ * Places a unit's parts side by side, turned where they do not lie as the unit does, and raises what the file holds as a distance (all parts alike).
  * @param take gives the bytes of a span, good until it is called again
  * @throws CheckpointError for a type that is not read as float32
  */
 export function placeUnit(
   checkpoint: Checkpoint,
-  { parts }: Unit,
+  { parts, outputsFirst = false }: Unit,
   placing: Placing,
   take: (span: Span) => Uint8Array,
 ): void {
   const sizes = parts.map(sizeOf);
-  const widths = parts.map(({ transposed }, i) => (transposed ? sizes[i]!.rows : sizes[i]!.columns));
+  const turns = parts.map(({ transposed }) => transposed !== outputsFirst);
+  const widths = sizes.map(({ rows, columns }, i) => (turns[i]! ? rows : columns));
   const stride = widths.reduce((a, b) => a + b);
   placing.begin(numbersOf({ key: "", parts }), Math.max(...sizes.map(({ columns }) => columns)));
   let at = 0;
   for (const [i, part] of parts.entries()) {
-    const place = { columns: sizes[i]!.columns, transposed: part.transposed, at, stride };
+    const place = { columns: sizes[i]!.columns, transposed: turns[i]!, at, stride };
     at += widths[i]!;
     placing.put(sizes[i]!.rows, writerOf(checkpoint, part, take), place);
   }

@@ -1,7 +1,7 @@
 // oxlint-disable-next-line no-restricted-imports -- how much memory is free, only Node knows
 import { freemem } from "node:os";
 import type { MlpConfig, ModelConfig, MoeConfig } from "../config.ts";
-import { paramShapes } from "../params.ts";
+import { fanIn, paramShapes } from "../params.ts";
 import { MAX_PAGES, PAGE } from "../wasmModule.ts";
 import { canDot, padded } from "./dots.ts";
 import { MOST_TASKS } from "./products.ts";
@@ -63,8 +63,8 @@ function isUnderstood(mlp: MlpConfig): boolean {
 function bytesOf(config: ModelConfig): number {
   let floats = 0;
   for (const shape of paramShapes(config).values()) {
-    const rows = shape.slice(0, -2).reduce((a, b) => a * b, 1) * shape.at(-1)!;
-    floats += shape.length === 1 ? shape[0]! : rows * padded(shape.at(-2)!);
+    const size = shape.reduce((a, b) => a * b, 1);
+    floats += shape.length === 1 ? size : (size / fanIn(shape)) * padded(fanIn(shape));
   }
   return 4 * floats;
 }

@@ -98,7 +98,7 @@ export function stepWeights(
     // One expert at a time: a stack of all, read at once, would be a new array of its size.
     const copy = (part: string, matrixOf: (e: number) => Matrix, firstRow: number): void => {
       const stack = tf.unstack(params.get(`${at}.${part}`)!);
-      for (const [e, one] of stack.entries()) writeTurned(one as tf.Tensor2D, matrixOf(e), firstRow);
+      for (const [e, one] of stack.entries()) writeRows(one.dataSync<"float32">(), one.shape[1]!, matrixOf(e), firstRow);
       tf.dispose(stack);
     };
     copy("W_gate", (e) => all[e]!.gateUp, 0);
@@ -107,16 +107,20 @@ export function stepWeights(
     return all;
   };
   const embed = products.matrix(config.dVocab, config.dModel);
-  const width = embed.values.length / config.dVocab;
-  const rows = values("embed.W_E");
-  for (let id = 0; id < config.dVocab; id++)
-    embed.values.set(rows.subarray(id * config.dModel, (id + 1) * config.dModel), id * width);
+  writeRows(values("embed.W_E"), config.dModel, embed, 0);
   return {
     embed,
     blocks: Array.from({ length: config.nLayers }, (_, l) => block(l)),
     lnFinal: vector("ln_final.w")!,
     unembed: config.tiedEmbeddings === true ? embed : turned("unembed.W_U"),
   };
+}
+
+/** Writes rows of outputs, each of so many inputs, from a row on. */
+function writeRows(from: Float32Array, inputs: number, to: Matrix, firstRow: number): void {
+  const width = to.values.length / to.rows;
+  for (let row = 0; row < from.length / inputs; row++)
+    to.values.set(from.subarray(row * inputs, (row + 1) * inputs), (firstRow + row) * width);
 }
 
 /** Writes a matrix [inputs, outputs] as rows of outputs, from a row on; in tiles, which the cache holds. */

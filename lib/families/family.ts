@@ -11,7 +11,7 @@ export interface WeightPart {
    * axis but the last two, for those are one row).
    */
   rows?: readonly [start: number, end: number];
-  /** The file holds [out, in]: the part is turned to stand input axis first. */
+  /** The file holds [out, in]; else [in, out]. Read, it is turned if the parameter lies the other way. */
   transposed: boolean;
   /** What is added to each value as it is read: a gain that the file holds as its distance from 1. */
   plus?: number;
@@ -21,7 +21,7 @@ export interface WeightPart {
   scaling?: { format: "mxfp4" | "fp8"; scales: string };
 }
 
-/** How a parameter is put together: one part as it is, parts side by side, or one part for each expert. */
+/** How a parameter is put together: one part as it is, parts side by side, or one part for each expert, outputs first. */
 export interface WeightRecipe {
   join: "none" | "columns" | "experts";
   parts: readonly WeightPart[];

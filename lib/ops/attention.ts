@@ -61,7 +61,7 @@ export function causalMask(length: number, past: number, window = Number.POSITIV
 /**
  * Causal scaled dot-product attention with grouped key-value heads: query head h reads key-value head
  * floor(h / (n_heads / n_kv_heads)). The queries of one group stand below each other, so no key is ever repeated.
- * @param q [batch, q_pos, n_heads, d_head]
+ * @param q [batch, n_heads, q_pos, d_head]
  * @returns z, [batch, q_pos, n_heads, d_head], or the values' own width in its place
  * @see Vaswani et al. 2017, arXiv:1706.03762, eq. 1; Ainslie et al. 2023, arXiv:2305.13245
  */
@@ -72,7 +72,7 @@ export function attention(
   taps: AttentionTaps,
 ): tf.Tensor4D {
   return tf.tidy(() => {
-    const whole: QueryBlock = { start: 0, length: q.shape[1], reach: keyValues.keys.shape[2] };
+    const whole: QueryBlock = { start: 0, length: q.shape[2], reach: keyValues.keys.shape[2] };
     const cut = options.causal === true ? queryBlocks(whole) : [whole];
     const scaled = q.mul<tf.Tensor4D>(options.scale);
     const scores = show(
@@ -91,10 +91,8 @@ export function attention(
       whole,
       taps.pattern,
     );
-    return tf.concat(
-      patterns.map(({ block, value }) => mix(value, keyValues.values, block)),
-      1,
-    );
+    const mixed = patterns.map(({ block, value }) => mix(value, keyValues.values, block));
+    return (mixed.length === 1 ? mixed[0]! : tf.concat(mixed, 2)).transpose([0, 2, 1, 3]);
   });
 }
 
@@ -114,10 +112,10 @@ function scoresOf(
   { softcap, mask }: ScoreOptions,
   { start, length, reach }: QueryBlock,
 ): tf.Tensor4D {
-  const [batch, qPos, nHeads, dHead] = scaled.shape;
+  const [batch, nHeads, qPos, dHead] = scaled.shape;
   const nKvHeads = keys.shape[1];
-  const own = length === qPos ? scaled : scaled.slice([0, start, 0, 0], [-1, length, -1, -1]);
-  const queries = own.transpose([0, 2, 1, 3]).reshape([batch, nKvHeads, (nHeads / nKvHeads) * length, dHead]);
+  const own = length === qPos ? scaled : scaled.slice([0, 0, start, 0], [-1, -1, length, -1]);
+  const queries = own.reshape([batch, nKvHeads, (nHeads / nKvHeads) * length, dHead]);
   const products = queries
     .matMul(firstKeys(keys, reach), false, true)
     .reshape<tf.Tensor4D>([batch, nHeads, length, reach]);
@@ -126,13 +124,12 @@ function scoresOf(
   return bent.add(length === qPos ? mask : (mask as tf.Tensor2D).slice([start, 0], [length, reach]));
 }
 
-/** What a block's queries read: their patterns times the values, [batch, length, n_heads, d_value]. */
+/** What a block's queries read: their patterns times the values, [batch, n_heads, length, d_value]. */
 function mix(pattern: tf.Tensor4D, values: tf.Tensor4D, { length, reach }: QueryBlock): tf.Tensor4D {
   const [batch, nHeads] = pattern.shape;
   const nKvHeads = values.shape[1];
   const grouped = pattern.reshape([batch, nKvHeads, (nHeads / nKvHeads) * length, reach]);
-  const z = grouped.matMul(firstKeys(values, reach)).reshape([batch, nHeads, length, -1]);
-  return z.transpose<tf.Tensor4D>([0, 2, 1, 3]);
+  return grouped.matMul(firstKeys(values, reach)).reshape([batch, nHeads, length, -1]);
 }
 
 function firstKeys(all: tf.Tensor4D, reach: number): tf.Tensor4D {

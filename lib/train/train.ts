@@ -1,7 +1,7 @@
 import * as tf from "@tensorflow/tfjs";
 import type { ModelConfig } from "../config.ts";
 import { MoeModel } from "../model.ts";
-import { paramShapes } from "../params.ts";
+import { fanIn, paramShapes } from "../params.ts";
 import { adamW, globalNorm, type Moments, zeroMoments } from "./adamw.ts";
 import { Batches } from "./data.ts";
 import { divergence, hasDiverged } from "./diverged.ts";
@@ -51,12 +51,22 @@ export function freshParams(config: ModelConfig, seed: number): Map<string, tf.T
       continue;
     }
     const embedded = config.tiedEmbeddings === true ? config.dModel : 1; // tied ones are the unembedding too
-    const fanIn = name.startsWith("embed.") ? embedded : shape.at(-2)!;
+    const inputs = name.startsWith("embed.") ? embedded : fanIn(shape);
     const writesResidual = /W_(O|down)$/.test(name);
-    const deviation = fanIn ** -0.5 * (writesResidual ? (2 * config.nLayers) ** -0.5 : 1);
-    params.set(name, tf.randomNormal(shape, 0, deviation, "float32", seed * 1000 + index + 1));
+    const deviation = inputs ** -0.5 * (writesResidual ? (2 * config.nLayers) ** -0.5 : 1);
+    params.set(name, drawn(shape, deviation, seed * 1000 + index + 1));
   }
   return params;
+}
+
+/** Normal numbers, input axis first in experts too: what a seed gives does not depend on how a matrix lies. */
+function drawn(shape: number[], deviation: number, seed: number): tf.Tensor {
+  const isOfExperts = shape.length === 3;
+  return tf.tidy(() => {
+    const [nExperts, outputs, inputs] = shape as [number, number, number];
+    const values = tf.randomNormal(isOfExperts ? [nExperts, inputs, outputs] : shape, 0, deviation, "float32", seed);
+    return isOfExperts ? values.transpose([0, 2, 1]) : values;
+  });
 }
 
 /**

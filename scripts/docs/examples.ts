@@ -110,13 +110,12 @@ function neuronsOf(model: MoeModel, layer: number, expert: number): Float32Array
   ];
   const dModel = model.config.dModel;
   const dFf = d.length / dModel;
-  const column = (matrix: Float32Array, j: number): number[] =>
-    Array.from({ length: dModel }, (_, i) => matrix[i * dFf + j]!);
+  const row = (matrix: Float32Array, j: number): Float32Array => matrix.subarray(j * dModel, (j + 1) * dModel);
   return Float32Array.from(
     Array.from({ length: dFf }, (_, j) => [
-      ...column(g, j),
-      ...column(u, j),
-      ...d.subarray(j * dModel, (j + 1) * dModel),
+      ...row(g, j),
+      ...row(u, j),
+      ...Array.from({ length: dModel }, (_n, i) => d[i * dFf + j]!),
     ]).flat(),
   );
 }

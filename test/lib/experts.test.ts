@@ -90,9 +90,9 @@ function oneOf({ gate, up, down }: ExpertStack, e: number): ReturnType<ExpertWei
 }
 
 function weightsOf(nExperts: number, dFf = D_FF): ExpertWeights & { stacked: ExpertStack } {
-  const gate = randomTensor([nExperts, D_MODEL, dFf], 11) as tf.Tensor3D;
-  const up = randomTensor([nExperts, D_MODEL, dFf], 12) as tf.Tensor3D;
-  const down = randomTensor([nExperts, dFf, D_MODEL], 13) as tf.Tensor3D;
+  const gate = randomTensor([nExperts, dFf, D_MODEL], 11) as tf.Tensor3D;
+  const up = randomTensor([nExperts, dFf, D_MODEL], 12) as tf.Tensor3D;
+  const down = randomTensor([nExperts, D_MODEL, dFf], 13) as tf.Tensor3D;
   return { activation: "silu", dFf, stacked: { gate, up, down }, one: (e) => oneOf({ gate, up, down }, e) };
 }
 
@@ -102,7 +102,7 @@ function tapsOf(rows: number, nExperts: number, topK: number, hooks: Hooks = {},
 }
 
 function times(row: number[], matrix: number[][]): number[] {
-  return matrix[0]!.map((_, j) => row.reduce((sum, value, i) => sum + value * matrix[i]![j]!, 0));
+  return matrix.map((weights) => row.reduce((sum, value, i) => sum + value * weights[i]!, 0));
 }
 
 /** Every assignment by itself, in double precision: down · (silu(gate · x) ⊙ (up · x)). */
@@ -189,7 +189,8 @@ describe.each(BACKENDS)("experts on %s", (backend) => {
         run(x, dispatch(indices, topK, nExperts), weights, tapsOf(4, nExperts, topK, hooks));
         expect([...seen.get("0.hook_token_index")!.dataSync()]).toEqual([0, 2]);
         const own = tf.gather(x, [0, 2]);
-        const [pre, linear] = [own.matMul(weights.one(0).gate), own.matMul(weights.one(0).up)];
+        const { gate, up } = weights.one(0);
+        const [pre, linear] = [own.matMul(gate, false, true), own.matMul(up, false, true)];
         const post = tf.sigmoid(pre).mul(pre).mul(linear);
         for (const [part, expected] of Object.entries({ hook_pre: pre, hook_pre_linear: linear, hook_post: post }))
           expect(relativeError(seen.get(`0.${part}`)!.dataSync(), expected.dataSync()), part).toBeLessThan(1e-5);

@@ -122,9 +122,9 @@ describe("MoeModel", () => {
     const mixed = tf.addN(
       Array.from({ length: TINY.mlp.nExperts }, (_, e) => {
         const one = (stack: tf.Tensor3D): tf.Tensor2D => stack.slice([e, 0, 0], [1, -1, -1]).squeeze([0]);
-        const pre = tf.matMul(x, one(gate));
-        const hidden = pre.div(pre.neg().exp().add(1)).mul(tf.matMul(x, one(up)));
-        return tf.matMul(hidden, one(down)).mul(probs.slice([0, e], [-1, 1]));
+        const pre = tf.matMul(x, one(gate), false, true);
+        const hidden = pre.div(pre.neg().exp().add(1)).mul(tf.matMul(x, one(up), false, true));
+        return tf.matMul(hidden, one(down), false, true).mul(probs.slice([0, e], [-1, 1]));
       }),
     );
     expectClose(cache.get("blocks.0.hook_mlp_out"), mixed.reshape([2, 6, TINY.dModel]));

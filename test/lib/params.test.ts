@@ -10,9 +10,9 @@ function block(l: number): [string, number[]][] {
     [`blocks.${l}.attn.W_O`, [16, 16]],
     [`blocks.${l}.ln2.w`, [16]],
     [`blocks.${l}.mlp.W_router`, [16, 5]],
-    [`blocks.${l}.mlp.W_gate`, [5, 16, 6]],
-    [`blocks.${l}.mlp.W_up`, [5, 16, 6]],
-    [`blocks.${l}.mlp.W_down`, [5, 6, 16]],
+    [`blocks.${l}.mlp.W_gate`, [5, 6, 16]],
+    [`blocks.${l}.mlp.W_up`, [5, 6, 16]],
+    [`blocks.${l}.mlp.W_down`, [5, 16, 6]],
   ];
 }
 

@@ -36,7 +36,7 @@ describe("loadModelFrom", () => {
     await useBackend();
   });
 
-  test("turns what the file holds as [out, in], and takes each expert's rows from the flat tensors", async () => {
+  test("lays experts outputs first and all else inputs first, and takes each expert's rows from the flat tensors", async () => {
     const tensors = new Map(tensorsOf().map((tensor) => [tensor.name, tensor]));
     const model = await load([...tensors.values()]);
     const at = (param: string, ...place: number[]): number =>
@@ -49,9 +49,9 @@ describe("loadModelFrom", () => {
       return data[row * shape[1]! + column]!;
     };
     // Of expert 3, neuron 4 and dimension 7: row 3 · 6 + 4 of each of the three.
-    expect(at("blocks.1.mlp.W_up", 3, 7, 4)).toBe(stored(V1, 22, 7));
-    expect(at("blocks.1.mlp.W_gate", 3, 7, 4)).toBe(stored(V1.replace("v1", "w1"), 22, 7));
-    expect(at("blocks.1.mlp.W_down", 3, 4, 7)).toBe(stored(V1.replace("v1", "w2"), 22, 7));
+    expect(at("blocks.1.mlp.W_up", 3, 4, 7)).toBe(stored(V1, 22, 7));
+    expect(at("blocks.1.mlp.W_gate", 3, 4, 7)).toBe(stored(V1.replace("v1", "w1"), 22, 7));
+    expect(at("blocks.1.mlp.W_down", 3, 7, 4)).toBe(stored(V1.replace("v1", "w2"), 22, 7));
     expect(at("blocks.0.mlp.W_router", 9, 2)).toBe(stored("transformer.blocks.0.ffn.router.layer.weight", 2, 9));
     expect(at("blocks.0.attn.W_QKV", 9, 20)).toBe(
       stored("transformer.blocks.0.norm_attn_norm.attn.Wqkv.weight", 20, 9),

@@ -46,8 +46,8 @@ describe("numbers of few bits", () => {
   });
 
   /** A part as it is placed, with the bytes read ahead. */
-  async function placed(part: WeightPart): Promise<number[]> {
-    const unit = { key: "", parts: [part] };
+  async function placed(part: WeightPart, outputsFirst = false): Promise<number[]> {
+    const unit = { key: "", parts: [part], outputsFirst };
     const readAhead = new ReadAhead(1 << 20);
     readAhead.expect(rangesOf(checkpoint, unit));
     const placing = new Placing();
@@ -74,13 +74,16 @@ describe("numbers of few bits", () => {
     const part = { tensor: "experts_blocks", shape, rows, transposed: true, scaling, ...(every && { every }) };
     const values = await readMxfp4(checkpoint, "experts_blocks", "experts_scales", rows, every);
     expect(await placed(part)).toEqual(turned(values, 96));
+    expect(await placed(part, true)).toEqual([...values]);
   });
 
   test("of FP8 are placed as they are read elsewhere", async () => {
     const [tensor, scales] = ["w.weight", "w.weight_scale_inv"];
     const { shape } = checkpoint.tensor(tensor);
     const part: WeightPart = { tensor, shape, transposed: true, scaling: { format: "fp8", scales } };
-    expect(await placed(part)).toEqual(turned(await readFp8(checkpoint, tensor, scales), shape[1]!));
+    const values = await readFp8(checkpoint, tensor, scales);
+    expect(await placed(part)).toEqual(turned(values, shape[1]!));
+    expect(await placed(part, true)).toEqual([...values]);
   });
 });
 

@@ -26,7 +26,7 @@ function ofTensors(
   const scoring = { scale: attentionScale ?? dHead ** -0.5, softcap: attentionSoftcap ?? null, mask: null };
   const z = tf.tidy(() =>
     attention(
-      tf.tensor4d(queries, [1, 1, nHeads, dHead]),
+      tf.tensor4d(queries, [1, nHeads, 1, dHead]),
       { keys: tf.tensor4d(keys, shape), values: tf.tensor4d(values, shape) },
       scoring,
       { scores: null, pattern: null },

@@ -25,7 +25,14 @@ describe.each(BACKENDS)("attention on %s", (backend) => {
     tf.tidy(() => {
       // Scale 1/2. The second query gives scores 0 and 2 · ln 3 / 2 = ln 3, hence weights 1/4 and 3/4;
       // the first may look at its own key only.
-      const q = tf.tensor4d([[[[2, 0, 0, 0]], [[2, 0, 0, 0]]]]);
+      const q = tf.tensor4d([
+        [
+          [
+            [2, 0, 0, 0],
+            [2, 0, 0, 0],
+          ],
+        ],
+      ]);
       const keys = tf.tensor4d([
         [
           [
@@ -59,7 +66,7 @@ describe.each(BACKENDS)("attention on %s", (backend) => {
     tf.tidy(() => {
       // Of head 0, scores 0 and ln 3 beside a sink of ln 4: shares 1/8, 3/8 and the sink's 4/8. Of head 1, a sink of ln 12:
       // 1/16, 3/16 and 12/16.
-      const q = tf.tensor4d([[[[1], [1]]]]); // one query, two heads
+      const q = tf.tensor4d([[[[1]], [[1]]]]); // two heads, one query
       const keys = tf.tensor4d([[[[0], [Math.log(3)]]]]);
       const values = tf.tensor4d([[[[8], [16]]]]);
       const sinks = tf.tensor1d([Math.log(4), Math.log(12)]);
@@ -93,7 +100,7 @@ describe.each(BACKENDS)("attention on %s", (backend) => {
   test("values may be of another width than keys", () => {
     tf.tidy(() => {
       const [q, keys, wide] = [
-        [1, 4, 3, 2],
+        [1, 3, 4, 2],
         [1, 3, 4, 2],
         [1, 3, 4, 5],
       ].map((shape, i) => randomTensor(shape as [number, number, number, number], i + 1)) as [
@@ -112,7 +119,7 @@ describe.each(BACKENDS)("attention on %s", (backend) => {
   test("a soft cap bends scores before the mask: 2 · tanh(score / 2)", () => {
     tf.tidy(() => {
       // Scores 6 and 1: 2 · tanh 3 = 1.990110 and 2 · tanh 0.5 = 0.924234.
-      const q = tf.tensor4d([[[[1]], [[1]]]]);
+      const q = tf.tensor4d([[[[1], [1]]]]);
       const keys = tf.tensor4d([[[[6], [1]]]]);
       const seen: number[] = [];
       const scores = (value: tf.Tensor4D): tf.Tensor4D => {
@@ -132,7 +139,7 @@ describe.each(BACKENDS)("attention on %s", (backend) => {
   ])("%d query heads on %d key-value heads are those heads repeated", (nHeads, nKvHeads) => {
     tf.tidy(() => {
       const [batch, pos, dHead, group] = [2, 5, 4, nHeads / nKvHeads];
-      const q = randomTensor([batch, pos, nHeads, dHead], 1);
+      const q = randomTensor([batch, nHeads, pos, dHead], 1);
       const keys = randomTensor([batch, nKvHeads, pos, dHead], 2);
       const values = randomTensor([batch, nKvHeads, pos, dHead], 3);
       const scoring = { scale: 0.3, softcap: null, mask: causalMask(pos, 0) };
@@ -145,19 +152,16 @@ describe.each(BACKENDS)("attention on %s", (backend) => {
 
   test("queries that follow a past attend as in the full pass", () => {
     tf.tidy(() => {
-      const [q, keys, values] = [1, 2, 3].map((seed) => randomTensor([2, 6, 2, 4], seed)) as [
+      const [q, keys, values] = [1, 2, 3].map((seed) => randomTensor([2, 2, 6, 4], seed)) as [
         tf.Tensor4D,
         tf.Tensor4D,
         tf.Tensor4D,
       ];
-      const heads = {
-        keys: keys.transpose<tf.Tensor4D>([0, 2, 1, 3]),
-        values: values.transpose<tf.Tensor4D>([0, 2, 1, 3]),
-      };
+      const heads = { keys, values };
       const scoring = { scale: 0.5, softcap: null };
       const full = attention(q, heads, { ...scoring, mask: causalMask(6, 0) }, UNWATCHED);
       for (const past of [1, 4, 5]) {
-        const rest = q.slice([0, past, 0, 0], [-1, 6 - past, -1, -1]);
+        const rest = q.slice<tf.Tensor4D>([0, 0, past, 0], [-1, -1, 6 - past, -1]);
         const z = attention(rest, heads, { ...scoring, mask: causalMask(6 - past, past) }, UNWATCHED);
         expectClose(z, full.slice([0, past, 0, 0], [-1, 6 - past, -1, -1]), 1e-6);
       }
@@ -171,7 +175,7 @@ describe.each(BACKENDS)("attention on %s", (backend) => {
       return {
         scoring,
         blocked: { ...scoring, causal: true },
-        q: randomTensor([batch, pos, nHeads, dHead], 4),
+        q: randomTensor([batch, nHeads, pos, dHead], 4),
         keys: randomTensor([batch, nKvHeads, pos, dHead], 5),
         values: randomTensor([batch, nKvHeads, pos, 3], 6),
       };
@@ -191,7 +195,7 @@ describe.each(BACKENDS)("attention on %s", (backend) => {
           attention(q, { keys, values }, windowed, UNWATCHED),
           1e-5,
         );
-        const rest = q.slice<tf.Tensor4D>([0, 20, 0, 0], [-1, 280, -1, -1]);
+        const rest = q.slice<tf.Tensor4D>([0, 0, 20, 0], [-1, -1, 280, -1]);
         const late = { ...scoring, mask: causalMask(280, 20) };
         expectClose(
           attention(rest, { keys, values }, { ...late, causal: true }, UNWATCHED),
@@ -265,7 +269,7 @@ describe.each(BACKENDS)("attention on %s", (backend) => {
       const keys = tf.tensor4d([[[[1], [1]]]]);
       const values = tf.tensor4d([[[[10], [20]]]]);
       const scoring = { scale: 1, softcap: null, mask: causalMask(2, 0) };
-      const q = tf.tensor4d([[[[1]], [[1]]]]);
+      const q = tf.tensor4d([[[[1], [1]]]]);
       const odds = tf.tensor4d([0, 0, Math.log(4), 0], [1, 1, 2, 2]);
       const scored = attention(q, { keys, values }, scoring, { ...UNWATCHED, scores: () => odds });
       expect(relativeError(scored.dataSync(), [15, 12])).toBeLessThan(1e-6);

@@ -9,8 +9,9 @@ const BACKENDS: BackendName[] = ["tensorflow", "wasm"];
 /** [pos, heads, d_head] turned as positions `start`, `start` + 1, … */
 function turned(x: number[][][], start: number, base: number): number[][][] {
   return tf.tidy(() => {
-    const [pos, heads, dHead] = [x.length, x[0]!.length, x[0]![0]!.length];
-    return rope(tf.tensor4d([x]), ropeTables(start, pos, heads, dHead, base)).arraySync()[0]!;
+    const [pos, dHead] = [x.length, x[0]![0]!.length];
+    const heads = tf.tensor4d([x]).transpose<tf.Tensor4D>([0, 2, 1, 3]);
+    return rope(heads, ropeTables(start, pos, dHead, base)).transpose<tf.Tensor4D>([0, 2, 1, 3]).arraySync()[0]!;
   });
 }
 
@@ -37,8 +38,8 @@ describe("YaRN", () => {
     await useBackend();
     const yarn = { ...PLAIN, factor: 32, originalCtx: 4096, truncate: false };
     const angles = (stretched: boolean): number[] => {
-      const { sin, cos } = ropeTables(1, 1, 1, 64, 150000, stretched ? yarn : undefined);
-      const pairs = [sin, cos].map((table) => [...table.dataSync()].slice(0, 32));
+      const { sin, cos } = ropeTables(1, 1, 64, 150000, stretched ? yarn : undefined);
+      const pairs = [sin, cos].map((table) => [...table.dataSync()].slice(32)); // the second half's sines have their own sign
       tf.dispose([sin, cos]);
       return pairs[0]!.map((s, j) => Math.atan2(s, pairs[1]![j]!));
     };
@@ -111,7 +112,7 @@ describe.each(BACKENDS)("rope on %s", (backend) => {
     expect(turned([[row], [row]], 7, 10000)).toEqual([[all[7]![0]], [all[8]![0]]]);
     tf.tidy(() => {
       const x = tf.tensor4d([[[row]], [[row]]]);
-      const [first, second] = rope(x, ropeTables(5, 1, 1, 6, 10000)).arraySync();
+      const [first, second] = rope(x, ropeTables(5, 1, 6, 10000)).arraySync();
       expect(second).toEqual(first);
     });
   });
