@@ -40,14 +40,12 @@ for (const shape of values.shapes.split(",")) {
   const run = (form: () => tf.Tensor): number => timed(() => void form().dispose());
   const times: [number, number][] = [];
   for (let i = -2; i < Number(values.runs); i++) {
-    const pair: [number, number] = [
-      run(() => x.matMul(inputsFirst)),
-      run(() => x.matMul(outputsFirst, false, true)),
-    ];
+    const pair: [number, number] = [run(() => x.matMul(inputsFirst)), run(() => x.matMul(outputsFirst, false, true))];
     if (i >= 0) times.push(pair);
   }
   tf.dispose([x, inputsFirst, outputsFirst]);
   const [a, b] = [median(times.map(([time]) => time)), median(times.map(([, time]) => time))];
-  const rate = (seconds: number): string => `${((2e-9 * nExperts * rows * inputs * outputs) / seconds).toFixed(0)} GF/s`;
+  const rate = (seconds: number): string =>
+    `${((2e-9 * nExperts * rows * inputs * outputs) / seconds).toFixed(0)} GF/s`;
   console.log(`${shape.padEnd(26)}  ${rate(a).padEnd(10)}  ${rate(b).padEnd(10)}  ${(b / a).toFixed(2)}`);
 }

@@ -98,7 +98,8 @@ export function stepWeights(
     // One expert at a time: a stack of all, read at once, would be a new array of its size.
     const copy = (part: string, matrixOf: (e: number) => Matrix, firstRow: number): void => {
       const stack = tf.unstack(params.get(`${at}.${part}`)!);
-      for (const [e, one] of stack.entries()) writeRows(one.dataSync<"float32">(), one.shape[1]!, matrixOf(e), firstRow);
+      for (const [e, one] of stack.entries())
+        writeRows(one.dataSync<"float32">(), one.shape[1]!, matrixOf(e), firstRow);
       tf.dispose(stack);
     };
     copy("W_gate", (e) => all[e]!.gateUp, 0);

@@ -13,13 +13,7 @@ export interface RopeTables {
  * Angles are rounded to float32 at each step, as the reference implementations compute them.
  * @see Su et al. 2021, arXiv:2104.09864, eq. 15
  */
-export function ropeTables(
-  start: number,
-  length: number,
-  dHead: number,
-  base: number,
-  yarn?: YarnConfig,
-): RopeTables {
+export function ropeTables(start: number, length: number, dHead: number, base: number, yarn?: YarnConfig): RopeTables {
   const half = dHead / 2;
   const cos = new Float32Array(length * dHead);
   const sin = new Float32Array(length * dHead);

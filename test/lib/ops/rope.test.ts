@@ -11,7 +11,9 @@ function turned(x: number[][][], start: number, base: number): number[][][] {
   return tf.tidy(() => {
     const [pos, dHead] = [x.length, x[0]![0]!.length];
     const heads = tf.tensor4d([x]).transpose<tf.Tensor4D>([0, 2, 1, 3]);
-    return rope(heads, ropeTables(start, pos, dHead, base)).transpose<tf.Tensor4D>([0, 2, 1, 3]).arraySync()[0]!;
+    return rope(heads, ropeTables(start, pos, dHead, base))
+      .transpose<tf.Tensor4D>([0, 2, 1, 3])
+      .arraySync()[0]!;
   });
 }
 
