@@ -6,10 +6,10 @@ import { rowsTogether } from "./rowsTogether.ts";
 import type { BlockTaps } from "./taps.ts";
 
 /**
- * The weights of one layer's experts. Outputs stand first, x·Wᵀ: a product packs its weights anew each time, and where
- * rows are a multiple of 2 KiB, as those of [in, out] often are, the pieces that it packs fall on the same few lines of the
- * processor's cache. [out, in] took 0.5 to 0.8 of the time for widths of 512, 1024 and 4096, and up to 1.1 for others
- * (`bench/products.ts`). It is also how most checkpoints hold experts, which are then read as they lie.
+ * The weights of one layer's experts. Outputs stand first, x·Wᵀ: a product packs its weights anew each time, and where the
+ * rows of [in, out] are a power of 2 long, or a small multiple of one, what it packs falls on the same few lines of the
+ * processor's cache. [out, in] took 0.7 to 1.1 of the time on most shapes, and down to half (`bench/products.ts`). It is also
+ * how most checkpoints hold experts, which are then read as they lie.
  */
 export interface ExpertWeights extends ExpertSettings {
   /** Hidden width of one expert. */

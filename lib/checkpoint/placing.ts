@@ -21,7 +21,7 @@ const LEAST_BAND = 16;
 const ALIGNMENT = 64;
 
 /**
- * Puts what a file holds in its places in a parameter: converted, turned to input axis first and side by side in one
+ * Puts what a file holds in its places in a parameter: converted, turned where it is asked for and side by side in one
  * pass, in one memory that is used again for the next parameter.
  */
 export class Placing {

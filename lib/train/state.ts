@@ -8,6 +8,9 @@ import type { TrainingState } from "./train.ts";
 
 const PARTS = ["params", "first", "second"] as const;
 
+/** How the matrices of experts lie in a state. Shapes do not always tell it: an expert may be as wide as the model. */
+const EXPERTS_LIE = "[n_experts, out, in]";
+
 function mapsOf(state: TrainingState): Record<(typeof PARTS)[number], Map<string, tf.Tensor>> {
   return { params: state.params, first: state.moments.first, second: state.moments.second };
 }
@@ -39,7 +42,7 @@ export async function writeState(
     })),
   );
   const origin = { run: JSON.stringify(run), text: await fingerprint(tokens) };
-  await writeSafetensors(path, tensors, { metadata: { step: String(state.step), ...origin } });
+  await writeSafetensors(path, tensors, { metadata: { step: String(state.step), experts: EXPERTS_LIE, ...origin } });
 }
 
 /**
@@ -60,6 +63,10 @@ export async function readState(path: string, run: TrainingRun, tokens: Uint16Ar
     if (metadata["text"] !== (await fingerprint(tokens)))
       throw new CheckpointError(
         `${path}: must come from the same text and tokenizer, got others; remove it to begin anew`,
+      );
+    if (metadata["experts"] !== EXPERTS_LIE)
+      throw new CheckpointError(
+        `${path}: experts must lie as ${EXPERTS_LIE}, got a state that does not say so; remove it to begin anew`,
       );
     const read = async (part: string): Promise<Map<string, tf.Tensor>> => {
       const map = new Map<string, tf.Tensor>();

@@ -71,6 +71,7 @@ describe("the state of a run", () => {
     const checkpoint = await openFolder(path);
     expect(checkpoint.metadata).toEqual({
       step: "3",
+      experts: "[n_experts, out, in]",
       run: JSON.stringify(RUN),
       // sha256sum of the tokens' 18 bytes
       text: "0f2093af0e264de33496640e81b713aa0452b847ce0ee50c6c2bb90a9a16aa39",
@@ -129,6 +130,21 @@ describe("the state of a run", () => {
         `${path}: must come from the same text and tokenizer, got others; remove it to begin anew`,
       );
     expect(await readFile(path)).toEqual(bytes);
+    dispose(state);
+  });
+
+  test("that does not say how its experts lie is refused", async () => {
+    const state = stateOf(3);
+    await writeState(path, state, RUN, TOKENS);
+    const checkpoint = await openFolder(path);
+    const { experts: _, ...metadata } = checkpoint.metadata;
+    await checkpoint.close();
+    await writeSafetensors(path, [], { metadata });
+    await expect(readState(path, RUN, TOKENS)).rejects.toThrow(
+      new CheckpointError(
+        `${path}: experts must lie as [n_experts, out, in], got a state that does not say so; remove it to begin anew`,
+      ),
+    );
     dispose(state);
   });
 
