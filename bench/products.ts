@@ -37,7 +37,7 @@ for (const shape of values.shapes.split(",")) {
   const x = tf.randomNormal([nExperts, rows, inputs]);
   const inputsFirst = tf.randomNormal([nExperts, inputs, outputs]);
   const outputsFirst = tf.randomNormal([nExperts, outputs, inputs]);
-  const run = (form: () => tf.Tensor): number => timed(() => void form().dispose());
+  const run = (form: () => tf.Tensor): number => timed(() => form().dispose());
   const times: [number, number][] = [];
   for (let i = -2; i < Number(values.runs); i++) {
     const pair: [number, number] = [run(() => x.matMul(inputsFirst)), run(() => x.matMul(outputsFirst, false, true))];

@@ -15,7 +15,7 @@ export interface Dispatch {
  */
 export function dispatch(indices: Int32Array, topK: number, nExperts: number): Dispatch {
   const counts = new Int32Array(nExperts);
-  for (const e of indices) counts[e]!++;
+  for (let a = 0; a < indices.length; a++) counts[indices[a]!]!++;
   const starts = new Int32Array(nExperts);
   for (let e = 1; e < nExperts; e++) starts[e] = starts[e - 1]! + counts[e - 1]!;
   const next = starts.slice();
