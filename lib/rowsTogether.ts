@@ -7,6 +7,12 @@ const PRODUCT_OVERHEAD = { run: 8e6, trained: 2e7 } as const;
 /** A product reads its weights from memory and orders them anew: that takes as long as so many rows of arithmetic. */
 const READING_ROWS = 32;
 
+/**
+ * What it costs that some experts have rows beyond those that were batched, in the same: their rows are cut out, go through
+ * the activation by themselves, and all outputs are copied once more to stand together.
+ */
+const LEFT_OVER = 3e7;
+
 /** Beyond this many bytes of one part of all experts, products are so long that batching saves nothing worth its memory. */
 export const MOST_BATCHED_BYTES = 1 << 27;
 
@@ -22,14 +28,15 @@ export const MOST_BATCHED_BYTES = 1 << 27;
  */
 export function rowsTogether(counts: Int32Array, weightNumbers: number, trained: boolean): number {
   if (4 * counts.length * weightNumbers > MOST_BATCHED_BYTES) return 0;
+  const sizes = [...new Set(counts)].sort((a, b) => a - b);
+  const fullest = sizes.at(-1)!;
   const overhead = PRODUCT_OVERHEAD[trained ? "trained" : "run"];
   const cost = (rows: number): number => (rows + READING_ROWS) * weightNumbers;
   const costOf = (together: number): number =>
     counts.reduce(
       (sum, rows) => (rows > together ? sum + cost(rows - together) + overhead : sum),
-      together === 0 ? 0 : counts.length * cost(together),
+      together === 0 ? 0 : counts.length * cost(together) + (together < fullest ? LEFT_OVER : 0),
     );
-  const sizes = [...new Set(counts)].sort((a, b) => a - b);
-  const candidates = trained ? [0, sizes.at(-1)!] : [0, ...sizes.filter((rows) => rows > 0)];
+  const candidates = trained ? [0, fullest] : [0, ...sizes.filter((rows) => rows > 0)];
   return candidates.reduce((best, rows) => (costOf(rows) < costOf(best) ? rows : best));
 }

@@ -25,6 +25,14 @@ describe("how many rows of each expert are batched", () => {
     expect(rowsTogether(counts, 1e5, false)).toBe(100);
   });
 
+  test("the fullest's, where what it has beyond the others is less than what left-over rows cost", () => {
+    const counts = Int32Array.from({ length: 16 }, (_, e) => (e === 5 ? 120 : 100));
+    // In rows of 10⁵ numbers: 16 · (100 + 32), 20 + 32 + 80 by themselves and 300 for what is left over are 2,544; 16 · (120 + 32)
+    // are 2,432. With 140 rows the one would be by itself: 2,564 and 2,752.
+    expect(rowsTogether(counts, 1e5, false)).toBe(120);
+    expect(rowsTogether(counts.with(5, 140), 1e5, false)).toBe(100);
+  });
+
   test("none, where what is saved is less than reading the weights of most experts once more", () => {
     const counts = Int32Array.of(28, 30, 42, 48, 51, 55, 57, 62, 70, 72, 76, 77, 77, 85, 89, 105);
     // In rows of 512 · 1792 numbers, about 9 of which are a product's overhead: one by one 1,024 + 16 · (32 + 9) are 1,680. With
@@ -46,7 +54,8 @@ describe("how many rows of each expert are batched", () => {
     const cost = (counts: Int32Array, numbers: number, together: number): number => {
       const product = (rows: number): number => (rows + 32) * numbers;
       const alone = [...counts].filter((rows) => rows > together).map((rows) => product(rows - together) + 8e6);
-      return alone.reduce((a, b) => a + b, together === 0 ? 0 : counts.length * product(together));
+      const batched = together === 0 ? 0 : counts.length * product(together) + (alone.length > 0 ? 3e7 : 0);
+      return alone.reduce((a, b) => a + b, batched);
     };
     for (let seed = 0; seed < 50; seed++) {
       const counts = Int32Array.from({ length: 16 }, (_, e) => Math.floor(300 * hashUniform(seed, e) ** 3));
