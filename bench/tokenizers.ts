@@ -18,7 +18,7 @@ const { values, positionals } = parseArgs({
 
 /** First and last code points of what the strings are made of; ASCII, six times, is as likely as six of the others. */
 const BLOCKS: readonly (readonly [number, number])[] = [
-  ...Array<readonly [number, number]>(6).fill([0x20, 0x7e]),
+  ...Array.from({ length: 6 }, () => [0x20, 0x7e] as const),
   [0x00, 0x1f], // controls
   [0x80, 0x9f],
   [0x09, 0x0d],
