@@ -3,7 +3,8 @@ import { CheckpointError, listed } from "./errors.ts";
 
 /**
  * Every parameter of a model, by name, with its shape. Matrices stand as x·W needs them, input axis first, but for those
- * of experts, [n_experts, out, in] (see {@link ExpertWeights}); names follow the hooks' paths. A family's table says where each comes from in a checkpoint.
+ * of experts, [n_experts, out, in] (`ExpertWeights` says why); names follow the hooks' paths. A family's table says where
+ * each comes from in a checkpoint.
  */
 export function paramShapes(config: ModelConfig): Map<string, number[]> {
   const { dModel, dVocab } = config;

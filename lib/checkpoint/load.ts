@@ -23,8 +23,8 @@ interface Expected {
 }
 
 /**
- * Builds a model from an open checkpoint: each parameter is read, turned to lie as `paramShapes` says, and uploaded before the
- * next one is touched. Chooses the backend, if nobody has (see `useBackend`), once the headers are known to fit.
+ * Builds a model from an open checkpoint: each parameter is read, turned to lie as `paramShapes` says, and uploaded before
+ * the next one is touched. Chooses the backend, if nobody has (see `useBackend`), once the headers are known to fit.
  * @throws CheckpointError for a tensor that is missing, has another shape, or belongs to no parameter
  */
 export async function loadModelFrom(

@@ -68,7 +68,8 @@ export function rangesOf(checkpoint: Checkpoint, { parts }: Unit): FileRange[] {
 }
 
 /**
- * Places a unit's parts side by side, turned where they do not lie as the unit does, and raises what the file holds as a distance (all parts alike).
+ * Places a unit's parts side by side, turned where they do not lie as the unit does, and raises what the file holds as a
+ * distance (all parts alike).
  * @param take gives the bytes of a span, good until it is called again
  * @throws CheckpointError for a type that is not read as float32
  */
