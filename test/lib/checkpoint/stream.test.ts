@@ -126,7 +126,7 @@ describe("a streamed model", () => {
 
   test("reads experts once that are batched in part, and computes the bits of the model in memory", async () => {
     const folder = join(dir, "uneven");
-    const mlp = { ...TINY.mlp, nExperts: 8, dFf: 512 };
+    const mlp = { ...TINY.mlp, nExperts: 16, dFf: 512 };
     const model = randomModel({ ...TINY, nLayers: 1, nCtx: 160, dModel: 128, dHead: 32, mlp }, 5);
     await saveModel(folder, model, "F32");
     const streamed = await loadModel(folder, { memoryBudget: await leastBudget(folder) });
@@ -135,7 +135,7 @@ describe("a streamed model", () => {
     const seen = "blocks.0.mlp.hook_expert_*";
     const values = everything(streamed, tokens, seen);
     const chosen = values.get("blocks.0.mlp.hook_expert_indices") as Int32Array;
-    const { counts } = dispatch(chosen, 2, 8);
+    const { counts } = dispatch(chosen, 2, 16);
     const together = rowsTogether(counts, 128 * 512, false);
     expect(together).toBeGreaterThan(0);
     expect(together).toBeLessThan(Math.max(...counts));
