@@ -1,6 +1,6 @@
 import * as tf from "@tensorflow/tfjs";
 import type { LatentConfig, ModelConfig } from "./config.ts";
-import { type AttentionTap, attention, causalMask, type KeyValues } from "./ops/attention.ts";
+import { type AttentionTap, attention, causalBlocks, type KeyValues, type QueryBlock } from "./ops/attention.ts";
 import { product } from "./ops/product.ts";
 import { rmsNorm } from "./ops/rmsNorm.ts";
 import { apart, type RopeTables, rope, ropeTables, yarnScoreFactor } from "./ops/rope.ts";
@@ -17,10 +17,10 @@ export interface KvCache {
 export interface Positions {
   /** Null: queries and keys are not rotated. */
   rotation: RopeTables | null;
-  /** What no query may look at; null: nothing. */
-  mask: tf.Tensor2D | null;
-  /** The same for the blocks whose queries see only a window. */
-  windowMask: tf.Tensor2D | null;
+  /** The queries, in blocks with their masks. */
+  causal: readonly QueryBlock[];
+  /** The same for the layers whose queries see only a window; null: there are none. */
+  windowed: readonly QueryBlock[] | null;
 }
 
 /** A run, as far as attention knows it. */
@@ -44,10 +44,11 @@ const LATENT_NORM_EPS = 1e-6;
 /** Tables and masks of `pos` tokens that follow `past` others. */
 export function positionsOf(config: ModelConfig, pos: number, past: number): Positions {
   const { latent, ropeBase, yarn, window } = config;
+  const group = config.nHeads / config.nKvHeads;
   return {
     rotation: ropeBase === null ? null : ropeTables(past, pos, latent?.dRope ?? config.dHead, ropeBase, yarn),
-    mask: causalMask(pos, past),
-    windowMask: window === undefined ? null : causalMask(pos, past, window.size),
+    causal: causalBlocks(pos, past, group),
+    windowed: window === undefined ? null : causalBlocks(pos, past, group, window.size),
   };
 }
 
@@ -72,12 +73,11 @@ export function attend(
         : latentHeads(x, qkv, config.latent!, run, taps, positions);
     const keyValues = remember(run.kvCache, taps.layer, { keys: rotK, values: value });
     const stretched = config.yarn === undefined ? 1 : yarnScoreFactor(config.yarn);
-    const mask = config.window?.layers.includes(taps.layer) === true ? positions.windowMask : positions.mask;
+    const inWindow = config.window?.layers.includes(taps.layer) === true;
     const scoring = {
       scale: config.attentionScale ?? config.dHead ** -0.5 * stretched,
       softcap: config.attentionSoftcap ?? null,
-      mask,
-      causal: true,
+      mask: inWindow ? positions.windowed : positions.causal,
       sinks,
     };
     const watch = (hook: "attn.hook_attn_scores" | "attn.hook_pattern"): AttentionTap =>

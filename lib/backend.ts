@@ -4,6 +4,7 @@ import util from "node:util";
 import * as tf from "@tensorflow/tfjs";
 import type * as WasmPackage from "@tensorflow/tfjs-backend-wasm";
 import { ConfigError, shown } from "./errors.ts";
+import { completeTensorflowKernels } from "./tensorflowKernels.ts";
 import { completeWasmKernels } from "./wasmKernels.ts";
 
 /** Where tensors live and compute, best first: TensorFlow's C library, WebAssembly, plain JavaScript (the slow oracle). */
@@ -40,6 +41,7 @@ function loadTensorflow(): void {
   // On processors without AVX-512 TensorFlow leaves oneDNN off, though a prefill takes 1.4 times as long without it.
   process.env["TF_ENABLE_ONEDNN_OPTS"] ??= "1";
   void require("@tensorflow/tfjs-node"); // registers itself, and makes itself current
+  completeTensorflowKernels();
 }
 
 async function loadWasm(): Promise<void> {

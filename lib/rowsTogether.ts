@@ -2,16 +2,16 @@
  * What one more matrix product costs beyond its arithmetic, in multiply-adds: an eighth of a millisecond of dispatch, and of
  * what two cores wait for each other. Where gradients are taken it costs more.
  */
-const PRODUCT_OVERHEAD = { run: 8e6, trained: 2e7 } as const;
+const PRODUCT_OVERHEAD = { run: 1.6e7, trained: 2e7 } as const;
 
 /** A product reads its weights from memory and orders them anew: that takes as long as so many rows of arithmetic. */
-const READING_ROWS = 32;
+const READING_ROWS = 48;
 
 /**
  * What it costs that some experts have rows beyond those that were batched, in the same: their rows are cut out, go through
  * the activation by themselves, and all outputs are copied once more to stand together.
  */
-const LEFT_OVER = 3e7;
+const LEFT_OVER = 6e7;
 
 /** Beyond this many bytes of one part of all experts, products are so long that batching saves nothing worth its memory. */
 export const MOST_BATCHED_BYTES = 1 << 27;

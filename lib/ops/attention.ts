@@ -12,12 +12,25 @@ export interface ScoreOptions {
   scale: number;
   /** Scores are bent to within ±this before the mask: cap · tanh(score / cap); null: they are not. */
   softcap: number | null;
-  /** [q_pos, k_pos] or [n_heads, q_pos, k_pos], added to the scores; null: nothing is masked. */
-  mask: tf.Tensor2D | tf.Tensor3D | null;
-  /** The mask hides all keys after a query, the queries being the last tokens: those products need not be made. */
-  causal?: boolean;
+  /**
+   * What is added to the scores: [q_pos, k_pos] or [n_heads, q_pos, k_pos], of all queries at once; or the blocks of queries
+   * that are attended to one after the other; null: nothing is masked.
+   */
+  mask: tf.Tensor2D | tf.Tensor3D | readonly QueryBlock[] | null;
   /** A score for each head, [n_heads], that takes part in its softmax and is then left out; absent: none. */
   sinks?: tf.Tensor1D | null;
+}
+
+/** Some queries that stand together, the keys that they may look at, which are the first ones, and their mask. */
+export interface QueryBlock {
+  start: number;
+  length: number;
+  reach: number;
+  /**
+   * Added to the scores of a group, whose heads' queries stand below each other: [group*length, reach], or for each group
+   * its own, [n_kv_heads, group*length, reach]; null: nothing is masked.
+   */
+  mask: tf.Tensor2D | tf.Tensor3D | null;
 }
 
 /** Gets and returns [batch, n_heads, q_pos, k_pos]; null: nobody looks, and the whole of it is not put together. */
@@ -27,13 +40,6 @@ export type AttentionTap = ((value: tf.Tensor4D) => tf.Tensor4D) | null;
 export interface AttentionTaps {
   scores: AttentionTap;
   pattern: AttentionTap;
-}
-
-/** Some queries that stand together, and the keys that they may look at: the first ones. */
-interface QueryBlock {
-  start: number;
-  length: number;
-  reach: number;
 }
 
 /**
@@ -59,99 +65,133 @@ export function causalMask(length: number, past: number, window = Number.POSITIV
 }
 
 /**
+ * The blocks of a causal run of `length` queries that follow `past` keys, each with its mask.
+ * @param group query heads that read one key-value head
+ * @param window how many keys a query may look at, the last ones, its own among them
+ */
+export function causalBlocks(length: number, past: number, group: number, window?: number): QueryBlock[] {
+  return Array.from({ length: Math.ceil(length / BLOCK) }, (_, i) => {
+    const start = i * BLOCK;
+    const own = Math.min(BLOCK, length - start);
+    const mask = causalMask(own, past + start, window);
+    return { start, length: own, reach: past + start + own, mask: mask === null ? null : belowEachOther(mask, group) };
+  });
+}
+
+/** One head's mask for all heads of a group. */
+function belowEachOther(mask: tf.Tensor2D, group: number): tf.Tensor2D {
+  return group === 1 ? mask : tf.tile(mask, [group, 1]);
+}
+
+/** All queries as one block, over all keys. */
+function wholeBlock(length: number, reach: number, group: number, mask: tf.Tensor2D | tf.Tensor3D | null): QueryBlock {
+  const grouped =
+    mask?.rank === 3
+      ? mask.reshape<tf.Tensor3D>([-1, group * length, reach])
+      : mask && belowEachOther(mask as tf.Tensor2D, group);
+  return { start: 0, length, reach, mask: grouped };
+}
+
+/**
+ * A block's scores or pattern, made when it is asked for, so that without a tap the blocks take their memory one after the
+ * other. The queries of one group stand below each other, and no key is ever repeated: [batch, n_kv_heads, group*length, reach].
+ */
+interface Piece {
+  block: QueryBlock;
+  value: () => tf.Tensor4D;
+}
+
+/**
  * Causal scaled dot-product attention with grouped key-value heads: query head h reads key-value head
- * floor(h / (n_heads / n_kv_heads)). The queries of one group stand below each other, so no key is ever repeated.
+ * floor(h / (n_heads / n_kv_heads)).
  * @param q [batch, n_heads, q_pos, d_head]
  * @returns z, [batch, q_pos, n_heads, d_head], or the values' own width in its place
  * @see Vaswani et al. 2017, arXiv:1706.03762, eq. 1; Ainslie et al. 2023, arXiv:2305.13245
  */
 export function attention(
   q: tf.Tensor4D,
-  keyValues: KeyValues,
-  options: ScoreOptions,
+  { keys, values }: KeyValues,
+  { scale, softcap, mask, sinks = null }: ScoreOptions,
   taps: AttentionTaps,
 ): tf.Tensor4D {
   return tf.tidy(() => {
-    const whole: QueryBlock = { start: 0, length: q.shape[2], reach: keyValues.keys.shape[2] };
-    const cut = options.causal === true ? queryBlocks(whole) : [whole];
-    const scaled = q.mul<tf.Tensor4D>(options.scale);
+    const [, nHeads, length] = q.shape;
+    const [, nKvHeads, reach] = keys.shape;
+    const blocks = Array.isArray(mask)
+      ? (mask as QueryBlock[])
+      : [wholeBlock(length, reach, nHeads / nKvHeads, mask as tf.Tensor2D | tf.Tensor3D | null)];
+    const whole = { shape: q.shape, reach };
+    const scaled = q.mul<tf.Tensor4D>(scale);
     const scores = show(
-      cut.map((block) => ({ block, value: scoresOf(scaled, keyValues.keys, options, block) })),
+      blocks.map((block) => ({ block, value: () => scoresOf(scaled, keys, softcap, block) })),
       -Infinity,
       whole,
       taps.scores,
     );
-    const { sinks = null } = options;
     const patterns = show(
-      scores.map(({ block, value }) => ({
-        block,
-        value: sinks === null ? tf.softmax(value) : softmaxWithSinks(value, sinks),
-      })),
+      scores.map(({ block, value }) => ({ block, value: () => softmaxOf(value(), sinks, nHeads) })),
       0,
       whole,
       taps.pattern,
     );
-    const mixed = patterns.map(({ block, value }) => mix(value, keyValues.values, block));
+    const mixed = patterns.map(({ block, value }) =>
+      tf.tidy(() => {
+        const z = value().matMul(firstKeys(values, block.reach)) as tf.Tensor4D;
+        return reshaped(z, [-1, nHeads, block.length, z.shape[3]]);
+      }),
+    );
     return (mixed.length === 1 ? mixed[0]! : tf.concat(mixed, 2)).transpose([0, 2, 1, 3]);
   });
 }
 
-/** The blocks of a causal run. */
-function queryBlocks({ length, reach }: QueryBlock): QueryBlock[] {
-  const nBlocks = Math.ceil(length / BLOCK);
-  return Array.from({ length: nBlocks }, (_, i) => {
-    const end = Math.min((i + 1) * BLOCK, length);
-    return { start: i * BLOCK, length: end - i * BLOCK, reach: reach - length + end };
-  });
-}
-
-/** Products of a block's queries with the keys in its reach, bent and masked: [batch, n_heads, length, reach]. */
+/** Products of a block's queries with the keys in its reach, bent and masked. */
 function scoresOf(
   scaled: tf.Tensor4D,
   keys: tf.Tensor4D,
-  { softcap, mask }: ScoreOptions,
-  { start, length, reach }: QueryBlock,
+  softcap: number | null,
+  { start, length, reach, mask }: QueryBlock,
 ): tf.Tensor4D {
   const [batch, nHeads, qPos, dHead] = scaled.shape;
   const nKvHeads = keys.shape[1];
-  const own = length === qPos ? scaled : scaled.slice([0, 0, start, 0], [-1, -1, length, -1]);
-  const queries = own.reshape([batch, nKvHeads, (nHeads / nKvHeads) * length, dHead]);
-  const products = queries
-    .matMul(firstKeys(keys, reach), false, true)
-    .reshape<tf.Tensor4D>([batch, nHeads, length, reach]);
+  const own = length === qPos ? scaled : scaled.slice<tf.Tensor4D>([0, 0, start, 0], [-1, -1, length, -1]);
+  const queries = reshaped(own, [batch, nKvHeads, (nHeads / nKvHeads) * length, dHead]);
+  const products = queries.matMul(firstKeys(keys, reach), false, true) as tf.Tensor4D;
   const bent = softcap === null ? products : products.div(softcap).tanh().mul<tf.Tensor4D>(softcap);
-  if (mask === null) return bent;
-  return bent.add(length === qPos ? mask : (mask as tf.Tensor2D).slice([start, 0], [length, reach]));
-}
-
-/** What a block's queries read: their patterns times the values, [batch, n_heads, length, d_value]. */
-function mix(pattern: tf.Tensor4D, values: tf.Tensor4D, { length, reach }: QueryBlock): tf.Tensor4D {
-  const [batch, nHeads] = pattern.shape;
-  const nKvHeads = values.shape[1];
-  const grouped = pattern.reshape([batch, nKvHeads, (nHeads / nKvHeads) * length, reach]);
-  return grouped.matMul(firstKeys(values, reach)).reshape([batch, nHeads, length, -1]);
+  return mask === null ? bent : bent.add(mask);
 }
 
 function firstKeys(all: tf.Tensor4D, reach: number): tf.Tensor4D {
   return reach === all.shape[2] ? all : all.slice([0, 0, 0, 0], [-1, -1, reach, -1]);
 }
 
+/** Where no group has more than one head the shape is the same already: an operation less. */
+function reshaped(x: tf.Tensor4D, shape: [number, number, number, number]): tf.Tensor4D {
+  return x.shape[1] === shape[1] ? x : x.reshape(shape);
+}
+
 /**
- * Shows the blocks as one, and returns them as they were, so that watching changes no bit. A replacement goes on as one block,
- * whole: it may let a query look anywhere.
+ * Shows the pieces as one, [batch, n_heads, q_pos, k_pos], and returns them as they were, so that watching changes no bit. A
+ * replacement goes on as one block, whole: it may let a query look anywhere.
  * @param beyond what stands where a block has no keys
+ * @param whole the shape of all queries, and how many keys there are
  */
 function show(
-  pieces: { block: QueryBlock; value: tf.Tensor4D }[],
+  pieces: Piece[],
   beyond: number,
-  whole: QueryBlock,
+  { shape: [batch, nHeads, length], reach }: { shape: readonly number[]; reach: number },
   tap: AttentionTap,
-): { block: QueryBlock; value: tf.Tensor4D }[] {
+): Piece[] {
   if (tap === null) return pieces;
-  const padded = pieces.map(({ block, value }) => padKeys(value, whole.reach - block.reach, beyond));
+  const made = pieces.map(({ block, value }) => ({ block, value: value() }));
+  const padded = made.map(({ block, value }) =>
+    padKeys(reshaped(value, [batch!, nHeads!, block.length, block.reach]), reach - block.reach, beyond),
+  );
   const seen = padded.length === 1 ? padded[0]! : tf.concat(padded, 2);
   const left = tap(seen);
-  return left === seen ? pieces : [{ block: whole, value: left }];
+  if (left === seen) return made.map(({ block, value }) => ({ block, value: () => value }));
+  const [, nGroups] = made[0]!.value.shape;
+  const grouped = reshaped(left, [batch!, nGroups, (nHeads! / nGroups) * length!, reach]);
+  return [{ block: { start: 0, length: length!, reach, mask: null }, value: () => grouped }];
 }
 
 function padKeys(value: tf.Tensor4D, nKeys: number, filling: number): tf.Tensor4D {
@@ -159,13 +199,17 @@ function padKeys(value: tf.Tensor4D, nKeys: number, filling: number): tf.Tensor4
   return nKeys === 0 ? value : value.pad([none, none, none, [0, nKeys]], filling);
 }
 
+function softmaxOf(scores: tf.Tensor4D, sinks: tf.Tensor1D | null, nHeads: number): tf.Tensor4D {
+  return sinks === null ? tf.softmax(scores) : softmaxWithSinks(scores, sinks, nHeads);
+}
+
 /**
  * Softmax over the keys and one score more for each head, whose share is then left out: rows sum to less than 1.
  * @see Xiao et al. 2023, arXiv:2309.17453, section 3.3
  */
-function softmaxWithSinks(scores: tf.Tensor4D, sinks: tf.Tensor1D): tf.Tensor4D {
-  const [batch, nHeads, qPos, kPos] = scores.shape;
-  const column = tf.tile(sinks.reshape([1, nHeads, 1, 1]), [batch, 1, qPos, 1]);
-  const shares = tf.softmax(tf.concat([scores, column as tf.Tensor4D], -1));
-  return shares.slice([0, 0, 0, 0], [batch, nHeads, qPos, kPos]);
+function softmaxWithSinks(scores: tf.Tensor4D, sinks: tf.Tensor1D, nHeads: number): tf.Tensor4D {
+  const [batch, nGroups, rows, nKeys] = scores.shape;
+  const perHead = tf.tile(sinks.reshape([1, nHeads, 1]), [batch, 1, (nGroups * rows) / nHeads]);
+  const shares = tf.softmax(tf.concat([scores, perHead.reshape<tf.Tensor4D>([batch, nGroups, rows, 1])], -1));
+  return shares.slice([0, 0, 0, 0], [batch, nGroups, rows, nKeys]);
 }

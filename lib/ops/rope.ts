@@ -1,10 +1,10 @@
 import * as tf from "@tensorflow/tfjs";
 import type { YarnConfig } from "../config.ts";
 
-/** Cosines and sines of a run of positions, each [1, pos*d_head]; the sines of the first half of d_head are negative. */
+/** Cosines and sines of a run of positions, each [pos, 2, d_head / 2]; the sines of the first half of d_head are negative. */
 export interface RopeTables {
-  cos: tf.Tensor2D;
-  sin: tf.Tensor2D;
+  cos: tf.Tensor3D;
+  sin: tf.Tensor3D;
 }
 
 /**
@@ -28,7 +28,8 @@ export function ropeTables(start: number, length: number, dHead: number, base: n
       sin[at] = -sin[at + half]!;
     }
   }
-  return { cos: tf.tensor2d(cos, [1, length * dHead]), sin: tf.tensor2d(sin, [1, length * dHead]) };
+  const shape: [number, number, number] = [length, 2, half];
+  return { cos: tf.tensor3d(cos, shape), sin: tf.tensor3d(sin, shape) };
 }
 
 /** How fast each pair turns, in radians a position, [d_head / 2]. */
@@ -84,9 +85,7 @@ export function apart(x: tf.Tensor4D): tf.Tensor4D {
  */
 export function rope(x: tf.Tensor4D, { cos, sin }: RopeTables): tf.Tensor4D {
   return tf.tidy(() => {
-    const flat: [number, number] = [x.shape[0] * x.shape[1], cos.shape[1]];
-    const halves = x.reshape([-1, 2, x.shape[3] / 2]);
-    const swapped = halves.reverse(1).reshape(flat);
-    return x.reshape(flat).mul(cos).add(swapped.mul(sin)).reshape<tf.Tensor4D>(x.shape);
+    const halves = x.reshape<tf.Tensor4D>([-1, ...cos.shape]);
+    return halves.mul(cos).add(halves.reverse(2).mul(sin)).reshape<tf.Tensor4D>(x.shape);
   });
 }

@@ -1,7 +1,7 @@
 import * as tf from "@tensorflow/tfjs";
 import { beforeAll, describe, expect, test } from "vitest";
 import { type BackendName, useBackend } from "../../../lib/backend.ts";
-import { type AttentionTaps, attention, causalMask } from "../../../lib/ops/attention.ts";
+import { type AttentionTaps, attention, causalBlocks, causalMask, type ScoreOptions } from "../../../lib/ops/attention.ts";
 import { expectClose, relativeError, seeded } from "../../helpers.ts";
 
 const BACKENDS: BackendName[] = ["tensorflow", "wasm"];
@@ -174,7 +174,7 @@ describe.each(BACKENDS)("attention on %s", (backend) => {
       const scoring = { scale: 0.7, softcap: null, mask: causalMask(pos, 0) };
       return {
         scoring,
-        blocked: { ...scoring, causal: true },
+        blocked: { ...scoring, mask: causalBlocks(pos, 0, nHeads / nKvHeads) },
         q: randomTensor([batch, nHeads, pos, dHead], 4),
         keys: randomTensor([batch, nKvHeads, pos, dHead], 5),
         values: randomTensor([batch, nKvHeads, pos, 3], 6),
@@ -191,18 +191,18 @@ describe.each(BACKENDS)("attention on %s", (backend) => {
         );
         const windowed = { ...scoring, mask: causalMask(pos, 0, 40) };
         expectClose(
-          attention(q, { keys, values }, { ...windowed, causal: true }, UNWATCHED),
+          attention(q, { keys, values }, { ...scoring, mask: causalBlocks(pos, 0, 2, 40) }, UNWATCHED),
           attention(q, { keys, values }, windowed, UNWATCHED),
           1e-5,
         );
         const rest = q.slice<tf.Tensor4D>([0, 0, 20, 0], [-1, -1, 280, -1]);
         const late = { ...scoring, mask: causalMask(280, 20) };
         expectClose(
-          attention(rest, { keys, values }, { ...late, causal: true }, UNWATCHED),
+          attention(rest, { keys, values }, { ...scoring, mask: causalBlocks(280, 20, 2) }, UNWATCHED),
           attention(rest, { keys, values }, late, UNWATCHED),
           1e-5,
         );
-        const gradients = (options: typeof scoring): tf.Tensor[] =>
+        const gradients = (options: ScoreOptions): tf.Tensor[] =>
           tf.grads((a, b, c) =>
             attention(a as tf.Tensor4D, { keys: b as tf.Tensor4D, values: c as tf.Tensor4D }, options, UNWATCHED)
               .square()
@@ -215,7 +215,7 @@ describe.each(BACKENDS)("attention on %s", (backend) => {
     test("is seen whole, and watching changes no bit", () => {
       tf.tidy(() => {
         const { scoring, blocked, q, keys, values } = inputs();
-        const watch = (options: typeof scoring) => {
+        const watch = (options: ScoreOptions) => {
           const seen: Float32Array[] = [];
           const keep = (value: tf.Tensor4D): tf.Tensor4D => {
             expect(value.shape).toEqual([batch, nHeads, pos, pos]);
