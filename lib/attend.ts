@@ -103,24 +103,22 @@ function plainHeads(
   positions: Positions,
 ): Heads {
   const { nHeads, nKvHeads, dHead, clipQkv } = config;
-  const projected = withBias(
-    product(x, () => weights.w),
-    weights.b,
-  );
-  const qkv = projected.reshape<tf.Tensor4D>([batch, pos, nHeads + 2 * nKvHeads, dHead]);
-  const [q, k, v] = tf.split<tf.Tensor4D>(qkv, [nHeads, nKvHeads, nKvHeads], 2) as [
-    tf.Tensor4D,
-    tf.Tensor4D,
-    tf.Tensor4D,
-  ];
+  const [q, k, v] = tf.tidy(() => {
+    const projected = withBias(
+      product(x, () => weights.w),
+      weights.b,
+    );
+    const qkv = projected.reshape<tf.Tensor4D>([batch, pos, nHeads + 2 * nKvHeads, dHead]);
+    return tf.split<tf.Tensor4D>(qkv, [nHeads, nKvHeads, nKvHeads], 2) as [tf.Tensor4D, tf.Tensor4D, tf.Tensor4D];
+  });
   const clipped = (heads: tf.Tensor4D): tf.Tensor4D =>
     clipQkv === null ? heads : tf.clipByValue(heads, -clipQkv, clipQkv);
-  const query = taps.tap("attn.hook_q", clipped(normHeads(q, weights.qNorm, config)));
-  const key = taps.tap("attn.hook_k", clipped(normHeads(k, weights.kNorm, config)));
+  const query = tf.tidy(() => taps.tap("attn.hook_q", clipped(normHeads(q, weights.qNorm, config))));
+  const key = tf.tidy(() => taps.tap("attn.hook_k", clipped(normHeads(k, weights.kNorm, config))));
   const value = taps.tap("attn.hook_v", clipped(v));
   const { rotation } = positions;
   const rotated = (hook: RotatedHook, heads: tf.Tensor4D): tf.Tensor4D =>
-    rotation === null ? headsFirst(heads) : tapRotated(taps, hook, rope(headsFirst(heads), rotation));
+    rotation === null ? headsFirst(heads) : tf.tidy(() => tapRotated(taps, hook, rope(headsFirst(heads), rotation)));
   return {
     rotQ: rotated("attn.hook_rot_q", query),
     rotK: rotated("attn.hook_rot_k", key),

@@ -105,13 +105,17 @@ function block(
   return tf.tidy(() => {
     const { config } = run;
     const x = taps.tap("hook_resid_pre", residPre);
-    const ln1 = norm(x, weights.ln1, config, tapOrNull(taps, "ln1.hook_scale"));
-    const attended = attend(taps.tap("ln1.hook_normalized", ln1), weights, run, taps, positions);
-    const attnOut = taps.tap("hook_attn_out", asAdded(attended, weights.ln1Post, config));
+    const attnOut = tf.tidy(() => {
+      const ln1 = norm(x, weights.ln1, config, tapOrNull(taps, "ln1.hook_scale"));
+      const attended = attend(taps.tap("ln1.hook_normalized", ln1), weights, run, taps, positions);
+      return taps.tap("hook_attn_out", asAdded(attended, weights.ln1Post, config));
+    });
     const mid = taps.tap("hook_resid_mid", x.add<tf.Tensor2D>(attnOut));
-    const ln2 = norm(mid, weights.ln2, config, tapOrNull(taps, "ln2.hook_scale"));
-    const mixed = mlp(taps.tap("ln2.hook_normalized", ln2), weights.mlp, taps);
-    const mlpOut = taps.tap("hook_mlp_out", asAdded(mixed, weights.ln2Post, config));
+    const mlpOut = tf.tidy(() => {
+      const ln2 = norm(mid, weights.ln2, config, tapOrNull(taps, "ln2.hook_scale"));
+      const mixed = mlp(taps.tap("ln2.hook_normalized", ln2), weights.mlp, taps);
+      return taps.tap("hook_mlp_out", asAdded(mixed, weights.ln2Post, config));
+    });
     return taps.tap("hook_resid_post", mid.add<tf.Tensor2D>(mlpOut));
   });
 }

@@ -1,6 +1,7 @@
 /**
- * What one more matrix product costs beyond its arithmetic, in multiply-adds: an eighth of a millisecond of dispatch, and of
- * what two cores wait for each other. Where gradients are taken it costs more.
+ * What one more matrix product costs beyond its arithmetic, in multiply-adds: a quarter of a millisecond of dispatch, and of
+ * what two cores wait for each other. Where gradients are taken it costs more. These numbers are those with which the choice
+ * lost least over the cases of `bench/experts.ts`.
  */
 const PRODUCT_OVERHEAD = { run: 1.6e7, trained: 2e7 } as const;
 

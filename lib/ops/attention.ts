@@ -23,7 +23,6 @@ export interface ScoreOptions {
 
 /** Some queries that stand together, the keys that they may look at, which are the first ones, and their mask. */
 export interface QueryBlock {
-  start: number;
   length: number;
   reach: number;
   /**
@@ -74,7 +73,7 @@ export function causalBlocks(length: number, past: number, group: number, window
     const start = i * BLOCK;
     const own = Math.min(BLOCK, length - start);
     const mask = causalMask(own, past + start, window);
-    return { start, length: own, reach: past + start + own, mask: mask === null ? null : belowEachOther(mask, group) };
+    return { length: own, reach: past + start + own, mask: mask === null ? null : belowEachOther(mask, group) };
   });
 }
 
@@ -89,7 +88,7 @@ function wholeBlock(length: number, reach: number, group: number, mask: tf.Tenso
     mask?.rank === 3
       ? mask.reshape<tf.Tensor3D>([-1, group * length, reach])
       : mask && belowEachOther(mask as tf.Tensor2D, group);
-  return { start: 0, length, reach, mask: grouped };
+  return { length, reach, mask: grouped };
 }
 
 /**
@@ -122,8 +121,10 @@ export function attention(
       : [wholeBlock(length, reach, nHeads / nKvHeads, mask as tf.Tensor2D | tf.Tensor3D | null)];
     const whole = { shape: q.shape, reach };
     const scaled = q.mul<tf.Tensor4D>(scale);
+    const lengths = blocks.map((block) => block.length);
+    const queries = blocks.length === 1 ? [scaled] : tf.split<tf.Tensor4D>(scaled, lengths, 2);
     const scores = show(
-      blocks.map((block) => ({ block, value: () => scoresOf(scaled, keys, softcap, block) })),
+      blocks.map((block, i) => ({ block, value: () => scoresOf(queries[i]!, keys, softcap, block) })),
       -Infinity,
       whole,
       taps.scores,
@@ -146,16 +147,15 @@ export function attention(
 
 /** Products of a block's queries with the keys in its reach, bent and masked. */
 function scoresOf(
-  scaled: tf.Tensor4D,
+  queries: tf.Tensor4D,
   keys: tf.Tensor4D,
   softcap: number | null,
-  { start, length, reach, mask }: QueryBlock,
+  { reach, mask }: QueryBlock,
 ): tf.Tensor4D {
-  const [batch, nHeads, qPos, dHead] = scaled.shape;
+  const [batch, nHeads, length, dHead] = queries.shape;
   const nKvHeads = keys.shape[1];
-  const own = length === qPos ? scaled : scaled.slice<tf.Tensor4D>([0, 0, start, 0], [-1, -1, length, -1]);
-  const queries = reshaped(own, [batch, nKvHeads, (nHeads / nKvHeads) * length, dHead]);
-  const products = queries.matMul(firstKeys(keys, reach), false, true) as tf.Tensor4D;
+  const grouped = reshaped(queries, [batch, nKvHeads, (nHeads / nKvHeads) * length, dHead]);
+  const products = grouped.matMul(firstKeys(keys, reach), false, true) as tf.Tensor4D;
   const bent = softcap === null ? products : products.div(softcap).tanh().mul<tf.Tensor4D>(softcap);
   return mask === null ? bent : bent.add(mask);
 }
@@ -191,7 +191,7 @@ function show(
   if (left === seen) return made.map(({ block, value }) => ({ block, value: () => value }));
   const [, nGroups] = made[0]!.value.shape;
   const grouped = reshaped(left, [batch!, nGroups, (nHeads! / nGroups) * length!, reach]);
-  return [{ block: { start: 0, length: length!, reach, mask: null }, value: () => grouped }];
+  return [{ block: { length: length!, reach, mask: null }, value: () => grouped }];
 }
 
 function padKeys(value: tf.Tensor4D, nKeys: number, filling: number): tf.Tensor4D {

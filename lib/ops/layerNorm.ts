@@ -32,7 +32,7 @@ function centre(x: tf.Tensor2D): tf.Tensor2D {
 }
 
 function scaleOf(centred: tf.Tensor2D, eps: number): tf.Tensor2D {
-  return tf.sqrt(centred.square().mean(-1, true).add<tf.Tensor2D>(eps)); // [rows, 1]
+  return tf.tidy(() => tf.sqrt(centred.square().mean(-1, true).add<tf.Tensor2D>(eps))); // [rows, 1]
 }
 
 /**

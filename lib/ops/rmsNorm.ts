@@ -15,7 +15,7 @@ export function rmsNorm<T extends tf.Tensor>(
   tapScale: ((scale: T) => T) | null,
 ): T {
   return tf.tidy(() => {
-    const scale = tf.sqrt(x.square().mean(-1, true).add<T>(eps));
+    const scale = tf.tidy(() => tf.sqrt(x.square().mean(-1, true).add<T>(eps)));
     return x.div(tapScale === null ? scale : tapScale(scale)).mul<T>(gain);
   });
 }

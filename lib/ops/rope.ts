@@ -86,6 +86,7 @@ export function apart(x: tf.Tensor4D): tf.Tensor4D {
 export function rope(x: tf.Tensor4D, { cos, sin }: RopeTables): tf.Tensor4D {
   return tf.tidy(() => {
     const halves = x.reshape<tf.Tensor4D>([-1, ...cos.shape]);
-    return halves.mul(cos).add(halves.reverse(2).mul(sin)).reshape<tf.Tensor4D>(x.shape);
+    const swapped = tf.tidy(() => halves.reverse(2).mul(sin));
+    return halves.mul(cos).add(swapped).reshape<tf.Tensor4D>(x.shape);
   });
 }

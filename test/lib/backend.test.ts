@@ -295,7 +295,7 @@ describe("where tfjs-node is not installed", () => {
       `import { useBackend } from "./lib/backend.ts";
       useBackend().then(console.log, (e) => console.log(e.name + ": " + e.message));`,
     );
-    for (const file of ["backend.ts", "wasmKernels.ts", "errors.ts"])
+    for (const file of ["backend.ts", "tensorflowKernels.ts", "wasmKernels.ts", "errors.ts"])
       cpSync(join(root, "lib", file), join(folder, "lib", file));
     mkdirSync(join(folder, "node_modules/@tensorflow"), { recursive: true });
     for (const name of ["@tensorflow/tfjs", "@tensorflow/tfjs-backend-wasm"])

@@ -20,23 +20,25 @@ describe("how many rows of each expert are batched", () => {
 
   test("what most experts have, where one has far more", () => {
     const counts = Int32Array.from({ length: 64 }, (_, e) => (e === 5 ? 900 : 100));
-    // By hand, in rows of 10⁵ numbers, 80 of which are a product's overhead and 32 the reading of its weights: 64 · (100 + 32)
-    // and 800 + 32 + 80 by themselves are 9,360; 64 · (900 + 32) are 59,648; one by one 7,200 + 64 · (32 + 80) are 14,368.
+    // By hand, in rows of 10⁵ numbers, 160 of which are a product's overhead, 48 the reading of its weights and 600 what left-over
+    // rows cost: 64 · (100 + 48), 800 + 48 + 160 by themselves and 600 are 11,080; 64 · (900 + 48) are 60,672; one by one
+    // 7,200 + 64 · (48 + 160) are 20,512.
     expect(rowsTogether(counts, 1e5, false)).toBe(100);
   });
 
   test("the fullest's, where what it has beyond the others is less than what left-over rows cost", () => {
     const counts = Int32Array.from({ length: 16 }, (_, e) => (e === 5 ? 120 : 100));
-    // In rows of 10⁵ numbers: 16 · (100 + 32), 20 + 32 + 80 by themselves and 300 for what is left over are 2,544; 16 · (120 + 32)
-    // are 2,432. With 140 rows the one would be by itself: 2,564 and 2,752.
+    // In rows of 10⁵ numbers: 16 · (100 + 48), 20 + 48 + 160 by themselves and 600 for what is left over are 3,196; 16 · (120 + 48)
+    // are 2,688. With 170 rows the one would be by itself: 3,246 and 3,488.
     expect(rowsTogether(counts, 1e5, false)).toBe(120);
-    expect(rowsTogether(counts.with(5, 140), 1e5, false)).toBe(100);
+    expect(rowsTogether(counts.with(5, 170), 1e5, false)).toBe(100);
   });
 
   test("none, where what is saved is less than reading the weights of most experts once more", () => {
     const counts = Int32Array.of(28, 30, 42, 48, 51, 55, 57, 62, 70, 72, 76, 77, 77, 85, 89, 105);
-    // In rows of 512 · 1792 numbers, about 9 of which are a product's overhead: one by one 1,024 + 16 · (32 + 9) are 1,680. With
-    // 30 rows of each, which two experts do with, 16 · (30 + 32), and of the other fourteen 546 + 14 · (32 + 9): 2,112.
+    // In rows of 512 · 1792 numbers, about 17 of which are a product's overhead and 65 what left-over rows cost: one by one
+    // 1,024 + 16 · (48 + 17) are 2,064. All at once 16 · (105 + 48) are 2,448. With 77 rows of each, which three experts exceed,
+    // 16 · (77 + 48), of those three 48 + 3 · (48 + 17), and 65: 2,308.
     expect(rowsTogether(counts, 512 * 1792, false)).toBe(0);
   });
 
@@ -52,9 +54,9 @@ describe("how many rows of each expert are batched", () => {
 
   test("never costs more than none or all by the same reckoning, whatever the loads", () => {
     const cost = (counts: Int32Array, numbers: number, together: number): number => {
-      const product = (rows: number): number => (rows + 32) * numbers;
-      const alone = [...counts].filter((rows) => rows > together).map((rows) => product(rows - together) + 8e6);
-      const batched = together === 0 ? 0 : counts.length * product(together) + (alone.length > 0 ? 3e7 : 0);
+      const product = (rows: number): number => (rows + 48) * numbers;
+      const alone = [...counts].filter((rows) => rows > together).map((rows) => product(rows - together) + 1.6e7);
+      const batched = together === 0 ? 0 : counts.length * product(together) + (alone.length > 0 ? 6e7 : 0);
       return alone.reduce((a, b) => a + b, batched);
     };
     for (let seed = 0; seed < 50; seed++) {

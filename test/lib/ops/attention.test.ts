@@ -1,7 +1,13 @@
 import * as tf from "@tensorflow/tfjs";
 import { beforeAll, describe, expect, test } from "vitest";
 import { type BackendName, useBackend } from "../../../lib/backend.ts";
-import { type AttentionTaps, attention, causalBlocks, causalMask, type ScoreOptions } from "../../../lib/ops/attention.ts";
+import {
+  type AttentionTaps,
+  attention,
+  causalBlocks,
+  causalMask,
+  type ScoreOptions,
+} from "../../../lib/ops/attention.ts";
 import { expectClose, relativeError, seeded } from "../../helpers.ts";
 
 const BACKENDS: BackendName[] = ["tensorflow", "wasm"];
