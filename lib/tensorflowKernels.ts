@@ -32,23 +32,28 @@ const typed = (backend: Backend, name: string, dtype: tf.DataType): Attribute =>
   value: backend.getDTypeInteger(dtype),
 });
 
-/** Shapes, axes and places that operations are given as tensors; the package makes a new one for each call. */
+/**
+ * Shapes, axes and places that operations are given as tensors, those used last at the end. The package makes a new one for
+ * each call.
+ */
 const constants = new Map<string, Info>();
 const MOST_CONSTANTS = 4096;
 
 function constant(backend: Backend, values: number | readonly number[]): Info {
   const shape = typeof values === "number" ? [] : [values.length];
   const key = `${shape.join()}:${values.toString()}`;
-  const known = constants.get(key);
-  if (known !== undefined) return known;
-  if (constants.size === MOST_CONSTANTS) {
-    for (const { dataId } of constants.values()) backend.disposeData(dataId);
-    constants.clear();
+  let info = constants.get(key);
+  if (info === undefined) {
+    const numbers = typeof values === "number" ? Int32Array.of(values) : Int32Array.from(values);
+    info = { dataId: backend.write(numbers, shape, "int32"), shape, dtype: "int32" };
+  } else constants.delete(key);
+  constants.set(key, info);
+  if (constants.size > MOST_CONSTANTS) {
+    const [oldest, { dataId }] = constants.entries().next().value!;
+    constants.delete(oldest);
+    backend.disposeData(dataId);
   }
-  const numbers = typeof values === "number" ? Int32Array.of(values) : Int32Array.from(values);
-  const made: Info = { dataId: backend.write(numbers, shape, "int32"), shape, dtype: "int32" };
-  constants.set(key, made);
-  return made;
+  return info;
 }
 
 /** The same numbers once more, with no operation of TensorFlow's. */
@@ -64,17 +69,16 @@ function silu({ inputs, backend }: Call): Info {
 }
 
 /**
- * oneDNN's softmax, in two thirds of the time of TensorFlow's own, which takes oneDNN only for an operation of a graph; so it is
- * asked for by the name that graphs are rewritten to.
+ * oneDNN's softmax, in two thirds of the time of TensorFlow's own. TensorFlow takes it where it rewrites a graph, and for single
+ * operations only products; so it is asked for by its own name, and by the label that such kernels are registered under.
  */
 function softmax({ inputs, backend }: Call): Info {
   const x = inputs["logits"]!;
-  const { TF_ATTR_STRING } = backend.binding;
-  const kernel = { name: "_kernel", type: TF_ATTR_STRING, value: "MklNameChangeOp" };
-  return backend.executeSingleOutput("_MklSoftmax", [typed(backend, "T", x.dtype), kernel], [x]);
+  const label = { name: "_kernel", type: backend.binding.TF_ATTR_STRING, value: "MklNameChangeOp" };
+  return backend.executeSingleOutput("_MklSoftmax", [typed(backend, "T", x.dtype), label], [x]);
 }
 
-/** Whether this build of TensorFlow has oneDNN's softmax. */
+/** Whether it can be had: not every build of TensorFlow has oneDNN, and it can be turned off. */
 function hasSoftmax(): boolean {
   const backend = tf.findBackend("tensorflow") as unknown as Backend;
   try {

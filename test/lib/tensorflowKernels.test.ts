@@ -105,7 +105,11 @@ describe("kernels of the tensorflow backend", () => {
         expect(one.dataSync()[0]).toBe(n % 12);
       });
     const wide = tf.range(0, 5000);
-    for (let n = 0; n < 5000; n++) wide.slice([n], [1]).dispose();
+    for (let n = 0; n < 5000; n++) {
+      const last = wide.slice([n], [5000 - n]); // two places that no other slice has
+      expect(last.shape).toEqual([5000 - n]);
+      last.dispose();
+    }
     expect([...x.reshape([3, 4]).transpose([1, 0]).dataSync()]).toEqual([0, 4, 8, 1, 5, 9, 2, 6, 10, 3, 7, 11]);
     expect(tensorMap.numDataIds() - before).toBeLessThan(4200);
     tf.dispose([x, wide]);
