@@ -26,8 +26,8 @@ export interface QueryBlock {
   length: number;
   reach: number;
   /**
-   * Added to the scores of a group, whose heads' queries stand below each other: [group*length, reach], or for each group
-   * its own, [n_kv_heads, group*length, reach]; null: nothing is masked.
+   * Added to each head's scores, [length, reach]; or to those of a group, whose heads' queries stand below each other,
+   * [group*length, reach], or [n_kv_heads, group*length, reach]; null: nothing is masked.
    */
   mask: tf.Tensor2D | tf.Tensor3D | null;
 }
@@ -46,6 +46,9 @@ export interface AttentionTaps {
  * products and the softmax, the part above the diagonal falls away, three eighths of them at four blocks.
  */
 const BLOCK = 128;
+
+/** Masks of longer texts are put below each other for a group at each use: kept so, they would take more memory than all else. */
+const LONG = 2048;
 
 /**
  * The additive causal mask of `length` queries that follow `past` keys: 0 where a query may look, −Infinity elsewhere.
@@ -73,22 +76,14 @@ export function causalBlocks(length: number, past: number, group: number, window
     const start = i * BLOCK;
     const own = Math.min(BLOCK, length - start);
     const mask = causalMask(own, past + start, window);
-    return { length: own, reach: past + start + own, mask: mask === null ? null : belowEachOther(mask, group) };
+    const kept = mask === null || past + length > LONG ? mask : belowEachOther(mask, group);
+    return { length: own, reach: past + start + own, mask: kept };
   });
 }
 
 /** One head's mask for all heads of a group. */
 function belowEachOther(mask: tf.Tensor2D, group: number): tf.Tensor2D {
   return group === 1 ? mask : tf.tile(mask, [group, 1]);
-}
-
-/** All queries as one block, over all keys. */
-function wholeBlock(length: number, reach: number, group: number, mask: tf.Tensor2D | tf.Tensor3D | null): QueryBlock {
-  const grouped =
-    mask?.rank === 3
-      ? mask.reshape<tf.Tensor3D>([-1, group * length, reach])
-      : mask && belowEachOther(mask as tf.Tensor2D, group);
-  return { length, reach, mask: grouped };
 }
 
 /**
@@ -116,9 +111,7 @@ export function attention(
   return tf.tidy(() => {
     const [, nHeads, length] = q.shape;
     const [, nKvHeads, reach] = keys.shape;
-    const blocks = Array.isArray(mask)
-      ? (mask as QueryBlock[])
-      : [wholeBlock(length, reach, nHeads / nKvHeads, mask as tf.Tensor2D | tf.Tensor3D | null)];
+    const blocks = inBlocks(mask) ? mask : [{ length, reach, mask: byGroup(mask, nKvHeads) }];
     const whole = { shape: q.shape, reach };
     const scaled = q.mul<tf.Tensor4D>(scale);
     const lengths = blocks.map((block) => block.length);
@@ -145,6 +138,15 @@ export function attention(
   });
 }
 
+function inBlocks(mask: ScoreOptions["mask"]): mask is readonly QueryBlock[] {
+  return Array.isArray(mask);
+}
+
+/** A mask of its own for each head, as those of a group stand below each other. */
+function byGroup(mask: tf.Tensor2D | tf.Tensor3D | null, nKvHeads: number): tf.Tensor2D | tf.Tensor3D | null {
+  return mask?.rank === 3 ? mask.reshape<tf.Tensor3D>([nKvHeads, -1, mask.shape[2]!]) : mask;
+}
+
 /** Products of a block's queries with the keys in its reach, bent and masked. */
 function scoresOf(
   queries: tf.Tensor4D,
@@ -157,7 +159,9 @@ function scoresOf(
   const grouped = reshaped(queries, [batch, nKvHeads, (nHeads / nKvHeads) * length, dHead]);
   const products = grouped.matMul(firstKeys(keys, reach), false, true) as tf.Tensor4D;
   const bent = softcap === null ? products : products.div(softcap).tanh().mul<tf.Tensor4D>(softcap);
-  return mask === null ? bent : bent.add(mask);
+  if (mask === null) return bent;
+  const ofOneHead = mask.shape.at(-2) === length && nHeads > nKvHeads;
+  return bent.add(ofOneHead ? belowEachOther(mask as tf.Tensor2D, nHeads / nKvHeads) : mask);
 }
 
 function firstKeys(all: tf.Tensor4D, reach: number): tf.Tensor4D {

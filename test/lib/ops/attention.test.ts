@@ -218,6 +218,23 @@ describe.each(BACKENDS)("attention on %s", (backend) => {
       });
     });
 
+    test("of more than 2,048 tokens too, whose masks are kept for one head", () => {
+      tf.tidy(() => {
+        const long = 2060;
+        const q = randomTensor([1, 2, long, 2], 7);
+        const keys = randomTensor([1, 1, long, 2], 8);
+        const values = randomTensor([1, 1, long, 1], 9);
+        const scoring = { scale: 0.7, softcap: null, mask: causalMask(long, 0) };
+        const blocks = causalBlocks(long, 0, 2);
+        expect(blocks.at(-1)!.mask!.shape).toEqual([long % 128, long]);
+        expectClose(
+          attention(q, { keys, values }, { ...scoring, mask: blocks }, UNWATCHED),
+          attention(q, { keys, values }, scoring, UNWATCHED),
+          1e-5,
+        );
+      });
+    });
+
     test("is seen whole, and watching changes no bit", () => {
       tf.tidy(() => {
         const { scoring, blocked, q, keys, values } = inputs();
