@@ -62,10 +62,10 @@ function shared({ dataId, shape, dtype }: Info, backend: Backend): Info {
   return { dataId, shape, dtype };
 }
 
-/** x / (exp(−x) + 1) in one pass; TensorFlow has no such operation, but the gradient of softplus, g / (exp(−x) + 1), is it. */
-function silu({ inputs, backend }: Call): Info {
-  const x = inputs["x"]!;
-  return backend.executeSingleOutput("SoftplusGrad", [typed(backend, "T", x.dtype)], [x, x]);
+/** gradients / (exp(−features) + 1) in one pass: a product with a sigmoid. The package has no kernel of that name. */
+function softplusGrad({ inputs, backend }: Call): Info {
+  const { gradients, features } = inputs as { gradients: Info; features: Info };
+  return backend.executeSingleOutput("SoftplusGrad", [typed(backend, "T", features.dtype)], [gradients, features]);
 }
 
 /**
@@ -157,7 +157,7 @@ function replaceKernel(kernelName: string, kernel: (call: Call, stock: Kernel) =
  * beside its work, of tfjs-node's own making, and a block of a model has some 130.
  */
 export function completeTensorflowKernels(): void {
-  addKernel("Silu", silu);
+  addKernel("SoftplusGrad", softplusGrad);
   replaceKernel("Cast", cast);
   replaceKernel("ClipByValue", clipByValue);
   replaceKernel("GatherV2", gather);

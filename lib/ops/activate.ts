@@ -22,22 +22,23 @@ export function activate(x: tf.Tensor, activation: Activation): tf.Tensor {
 }
 
 /**
- * x · sigmoid(x), in one pass where the backend has it (`tensorflow`).
+ * x · sigmoid(x), and its gradient (1 + x − y) · sigmoid(x), y being the value.
  * @see Hendrycks and Gimpel 2016, arXiv:1606.08415, section 2, where it is named SiLU
  */
 function silu(x: tf.Tensor): tf.Tensor {
   const op = tf.customGrad((input, save) => {
     const at = input as tf.Tensor;
-    const fused = tf.getKernel("Silu", tf.getBackend()) !== undefined;
-    const value = fused ? tf.engine().runKernel<tf.Tensor>("Silu", { x: at }) : at.mul<tf.Tensor>(at.sigmoid());
+    const value = timesSigmoid(at, at);
     (save as tf.GradSaveFunc)([at, value]);
-    return { value, gradFunc: siluGradient };
+    const gradFunc = (above: tf.Tensor, [from, y]: tf.Tensor[]): tf.Tensor =>
+      timesSigmoid(above.mul(from!.sub(y!).add(1)), from!);
+    return { value, gradFunc };
   });
   return op(x);
 }
 
-/** σ + y (1 − σ), with y = x · σ, times what comes from above. */
-function siluGradient(above: tf.Tensor, [x, y]: tf.Tensor[]): tf.Tensor {
-  const sigmoid = x!.sigmoid();
-  return above.mul(y!.mul(tf.scalar(1).sub(sigmoid)).add(sigmoid));
+/** factor · sigmoid(x): in one pass where the backend has the gradient of softplus, which it is (`tensorflow`). */
+function timesSigmoid(factor: tf.Tensor, x: tf.Tensor): tf.Tensor {
+  if (tf.getKernel("SoftplusGrad", tf.getBackend()) === undefined) return factor.mul(x.sigmoid());
+  return tf.engine().runKernel("SoftplusGrad", { gradients: factor, features: x });
 }
