@@ -186,11 +186,13 @@ function show(
   tap: AttentionTap,
 ): Piece[] {
   if (tap === null) return pieces;
-  const made = pieces.map(({ block, value }) => ({ block, value: value() }));
-  const padded = made.map(({ block, value }) =>
-    padKeys(reshaped(value, [batch!, nHeads!, block.length, block.reach]), reach - block.reach, beyond),
-  );
-  const seen = padded.length === 1 ? padded[0]! : tf.concat(padded, 2);
+  const made = pieces.map(({ block, value }) => ({ block, value: tf.tidy(value) }));
+  const seen = tf.tidy(() => {
+    const padded = made.map(({ block, value }) =>
+      padKeys(reshaped(value, [batch!, nHeads!, block.length, block.reach]), reach - block.reach, beyond),
+    );
+    return padded.length === 1 ? padded[0]! : tf.concat(padded, 2);
+  });
   const left = tap(seen);
   if (left === seen) return made.map(({ block, value }) => ({ block, value: () => value }));
   const [, nGroups] = made[0]!.value.shape;
