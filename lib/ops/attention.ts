@@ -131,7 +131,7 @@ export function attention(
     const mixed = patterns.map(({ block, value }) =>
       tf.tidy(() => {
         const z = value().matMul(firstKeys(values, block.reach)) as tf.Tensor4D;
-        return reshaped(z, [-1, nHeads, block.length, z.shape[3]]);
+        return z.reshape<tf.Tensor4D>([-1, nHeads, block.length, z.shape[3]]);
       }),
     );
     return (mixed.length === 1 ? mixed[0]! : tf.concat(mixed, 2)).transpose([0, 2, 1, 3]);
@@ -156,7 +156,7 @@ function scoresOf(
 ): tf.Tensor4D {
   const [batch, nHeads, length, dHead] = queries.shape;
   const nKvHeads = keys.shape[1];
-  const grouped = reshaped(queries, [batch, nKvHeads, (nHeads / nKvHeads) * length, dHead]);
+  const grouped = queries.reshape([batch, nKvHeads, (nHeads / nKvHeads) * length, dHead]);
   const products = grouped.matMul(firstKeys(keys, reach), false, true) as tf.Tensor4D;
   const bent = softcap === null ? products : products.div(softcap).tanh().mul<tf.Tensor4D>(softcap);
   if (mask === null) return bent;
@@ -166,11 +166,6 @@ function scoresOf(
 
 function firstKeys(all: tf.Tensor4D, reach: number): tf.Tensor4D {
   return reach === all.shape[2] ? all : all.slice([0, 0, 0, 0], [-1, -1, reach, -1]);
-}
-
-/** Where no group has more than one head the shape is the same already: an operation less. */
-function reshaped(x: tf.Tensor4D, shape: [number, number, number, number]): tf.Tensor4D {
-  return x.shape[1] === shape[1] ? x : x.reshape(shape);
 }
 
 /**
@@ -189,14 +184,14 @@ function show(
   const made = pieces.map(({ block, value }) => ({ block, value: tf.tidy(value) }));
   const seen = tf.tidy(() => {
     const padded = made.map(({ block, value }) =>
-      padKeys(reshaped(value, [batch!, nHeads!, block.length, block.reach]), reach - block.reach, beyond),
+      padKeys(value.reshape([batch!, nHeads!, block.length, block.reach]), reach - block.reach, beyond),
     );
     return padded.length === 1 ? padded[0]! : tf.concat(padded, 2);
   });
   const left = tap(seen);
   if (left === seen) return made.map(({ block, value }) => ({ block, value: () => value }));
   const [, nGroups] = made[0]!.value.shape;
-  const grouped = reshaped(left, [batch!, nGroups, (nHeads! / nGroups) * length!, reach]);
+  const grouped = left.reshape<tf.Tensor4D>([batch!, nGroups, (nHeads! / nGroups) * length!, reach]);
   return [{ block: { length: length!, reach, mask: null }, value: () => grouped }];
 }
 
