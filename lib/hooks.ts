@@ -172,7 +172,8 @@ export interface HookContext<Name extends string = HookName> {
 
 /**
  * Reads a value as it passes; a returned tensor of the same shape and type replaces it.
- * The value belongs to the run, which may let it go after the call: keep a copy (`value.clone()` under `tf.keep`) rather than the tensor itself.
+ * The value belongs to the run, which may let it go after the call: keep a copy (`value.clone()` under `tf.keep`) rather than
+ * the tensor itself.
  */
 export type HookFn<Name extends string = HookName> = (value: Tensor, context: HookContext<Name>) => Tensor | void;
 
