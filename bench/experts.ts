@@ -1,20 +1,21 @@
 /**
- * Times the forms in which a layer's experts can run, over numbers of experts, top-k, rows, widths and loads, and what the
- * choice between them loses against the best of them: `npx tsx bench/experts.ts [--backend tensorflow] [--runs 5]
- * [--experts 8,64] [--top-k 2,8] [--rows 16,1024] [--widths 256x256] [--save FILE]`. Loads are uneven as a router's are:
- * tokens choose by popularity, spread until the fullest expert has (1 + MaxVio) times the mean load. The forms are
- * interleaved, and the best time of each is taken.
+ * Times the forms in which a layer's experts can run, over numbers of experts, top-k, rows, widths and loads:
+ * `npx tsx bench/experts.ts [--gradients] [--backend tensorflow] [--runs 5] [--experts 8,64] [--top-k 2,8] [--rows 16,1024]
+ * [--widths 256x256] [--save FILE]`. With gradients, what the choice between one by one and all at once loses against the
+ * better of them. Loads are uneven as a router's are: tokens choose by popularity, spread until the fullest expert has
+ * (1 + MaxVio) times the mean load. The forms are interleaved, and the best time of each is taken.
  */
 import { appendFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import * as tf from "@tensorflow/tfjs";
 import { type BackendName, useBackend } from "../lib/backend.ts";
-import { dispatch } from "../lib/dispatch.ts";
-import { type ExpertStack, type ExpertWeights, expertsBatched, expertsLooped } from "../lib/experts.ts";
+import { type Dispatch, dispatch } from "../lib/dispatch.ts";
+import type { ExpertStack } from "../lib/expertBlocks.ts";
+import { type ExpertWeights, expertsBatched, expertsLooped, runExperts } from "../lib/experts.ts";
+import { paddingPays } from "../lib/paddingPays.ts";
 import { hashUniform } from "../lib/random.ts";
-import { rowsTogether } from "../lib/rowsTogether.ts";
 import { BlockTaps, Taps } from "../lib/taps.ts";
-import { median, timed } from "./measure.ts";
+import { timed } from "./measure.ts";
 
 const { values } = parseArgs({
   options: {
@@ -25,6 +26,7 @@ const { values } = parseArgs({
     rows: { type: "string", default: "16,64,256,1024,2048" },
     widths: { type: "string", default: "256x256,512x256,512x1792" },
     violations: { type: "string", default: "0.2,0.7,2" },
+    gradients: { type: "boolean", default: false },
     save: { type: "string" },
   },
 });
@@ -32,9 +34,6 @@ const numbers = (text: string): number[] => text.split(",").map(Number);
 
 /** Stacks of more bytes are not made. */
 const MOST_BYTES = 1 << 28;
-
-/** Batched rows that are tried beside none, all and the choice: these parts of the experts have fewer. */
-const TRIED = [0.25, 0.5, 0.75, 0.9];
 
 /** A normal number that a seed gives (Box and Muller). */
 function normal(seed: number, i: number): number {
@@ -75,27 +74,43 @@ function weightsOf(nExperts: number, dModel: number, dFf: number): Stacked & { d
   const make = (inputs: number, outputs: number): tf.Tensor3D =>
     tf.randomNormal([nExperts, outputs, inputs], 0, inputs ** -0.5);
   const stacked = { gate: make(dModel, dFf), up: make(dModel, dFf), down: make(dFf, dModel) };
-  const [gates, ups, downs] = [stacked.gate, stacked.up, stacked.down].map((stack) => tf.unstack(stack)) as [
-    tf.Tensor2D[],
-    tf.Tensor2D[],
-    tf.Tensor2D[],
-  ];
+  const parts = [stacked.gate, stacked.up, stacked.down].map((stack) => tf.unstack(stack) as tf.Tensor2D[]);
+  const [gates, ups, downs] = parts as [tf.Tensor2D[], tf.Tensor2D[], tf.Tensor2D[]];
   return {
     activation: "silu",
     dFf,
     stacked,
     one: (e) => ({ gate: gates[e]!, up: ups[e]!, down: downs[e]! }),
-    dispose: () => tf.dispose([stacked.gate, stacked.up, stacked.down, ...gates, ...ups, ...downs]),
+    dispose: () => tf.dispose([stacked, parts]),
   };
 }
 
-/** Seconds of one choice by how many rows of each expert are batched; 0: none. */
+const FORMS = { "one by one": expertsLooped, "at once": expertsBatched, chosen: runExperts } as const;
+type Form = keyof typeof FORMS;
+
 interface Case {
   dModel: number;
   dFf: number;
   counts: number[];
-  chosen: number;
-  seconds: Record<number, number>;
+  padded: boolean;
+  seconds: Record<Form, number>;
+}
+
+/** Outputs, or what their sum says of every weight. */
+function run(form: Form, x: tf.Tensor2D, plan: Dispatch, weights: Stacked, taps: BlockTaps): void {
+  if (!values.gradients) return void FORMS[form](x, plan, weights, taps);
+  const { gate, up, down } = weights.stacked;
+  tf.grads((...inputs) => {
+    const [g, u, d] = inputs as [tf.Tensor3D, tf.Tensor3D, tf.Tensor3D];
+    const one = (stack: tf.Tensor3D, e: number): tf.Tensor2D =>
+      stack.slice([e, 0, 0], [1, -1, -1]).reshape(stack.shape.slice(1));
+    const own: Stacked = {
+      ...weights,
+      stacked: { gate: g, up: u, down: d },
+      one: (e) => ({ gate: one(g, e), up: one(u, e), down: one(d, e) }),
+    };
+    return FORMS[form](x, plan, own, taps).sum();
+  })([gate, up, down]);
 }
 
 function measure(indices: Int32Array, topK: number, dModel: number, weights: Stacked): Case {
@@ -105,28 +120,26 @@ function measure(indices: Int32Array, topK: number, dModel: number, weights: Sta
   const mlp = { nExperts, topK, dFf: weights.dFf };
   const taps = new BlockTaps(new Taps({ dModel, mlp } as never, {}, { batch: 1, pos: rows, past: 0 }), 0);
   const x = tf.randomNormal<tf.Rank.R2>([rows, dModel]);
-  const sorted = [...plan.counts].sort((a, b) => a - b);
-  const chosen = rowsTogether(plan.counts, dModel * weights.dFf, false);
-  const tried = new Set([0, chosen, sorted.at(-1)!, ...TRIED.map((part) => sorted[Math.floor(part * nExperts)]!)]);
-  const seconds: Case["seconds"] = {};
-  for (let run = -1; run < Number(values.runs); run++)
-    for (const together of tried) {
-      const time = timed(() =>
-        tf.tidy(() =>
-          together === 0
-            ? void expertsLooped(x, plan, weights, taps)
-            : void expertsBatched(x, plan, weights, taps, together),
-        ),
-      );
-      if (run >= 0) seconds[together] = Math.min(time, seconds[together] ?? Number.POSITIVE_INFINITY);
+  const seconds = {
+    "one by one": Number.POSITIVE_INFINITY,
+    "at once": Number.POSITIVE_INFINITY,
+    chosen: Number.POSITIVE_INFINITY,
+  };
+  for (let again = -1; again < Number(values.runs); again++)
+    for (const form of Object.keys(FORMS) as Form[]) {
+      const time = timed(() => tf.tidy(() => run(form, x, plan, weights, taps)));
+      if (again >= 0) seconds[form] = Math.min(time, seconds[form]);
     }
   x.dispose();
-  return { dModel, dFf: weights.dFf, counts: [...plan.counts], chosen, seconds };
+  const padded = paddingPays(plan.counts, dModel * weights.dFf);
+  return { dModel, dFf: weights.dFf, counts: [...plan.counts], padded, seconds };
 }
 
-const best = ({ seconds }: Case): number => Math.min(...Object.values(seconds));
-const atOnce = ({ seconds, counts }: Case): number => seconds[Math.max(...counts)]!;
-const loss = (one: Case): number => one.seconds[one.chosen]! / best(one) - 1;
+/** What is lost where the form that gradients are taken of is the slower one. */
+function loss({ padded, seconds }: Case): number {
+  const chosen = seconds[padded ? "at once" : "one by one"];
+  return chosen / Math.min(seconds["at once"], seconds["one by one"]) - 1;
+}
 const ms = (seconds: number): string => `${(1000 * seconds).toFixed(2)} ms`;
 
 await useBackend(values.backend as BackendName);
@@ -143,19 +156,22 @@ for (const width of values.widths.split(",")) {
           cases.push(one);
           if (values.save !== undefined) appendFileSync(values.save, `${JSON.stringify(one)}\n`);
           console.log(
-            `${width}, ${nExperts} experts, top-${topK}, ${rows} rows, MaxVio ${maxViolation(one.counts).toFixed(1)}: one by one ` +
-              `${ms(one.seconds[0]!)}, at once ${ms(atOnce(one))}, ${one.chosen} rows of each ${ms(one.seconds[one.chosen]!)}` +
-              (loss(one) > 0.05 ? `, the best ${ms(best(one))}` : ""),
+            `${width}, ${nExperts} experts, top-${topK}, ${rows} rows, MaxVio ${maxViolation(one.counts).toFixed(1)}: ` +
+              Object.entries(one.seconds)
+                .map(([form, seconds]) => `${form} ${ms(seconds)}`)
+                .join(", "),
           );
         }
     weights.dispose();
   }
 }
-const losses = cases.map(loss).sort((a, b) => a - b);
-const total = (of: (one: Case) => number): string => cases.reduce((sum, one) => sum + of(one), 0).toFixed(2);
+const total = (form: Form): string => cases.reduce((sum, { seconds }) => sum + seconds[form], 0).toFixed(2);
 console.log(
-  `${cases.length} cases on ${tf.getBackend()}: the choice loses ${(100 * median(losses)).toFixed(1)} % (median), ` +
-    `${(100 * losses[Math.floor(0.9 * losses.length)]!).toFixed(0)} % (90 of 100); all together ` +
-    `${total((one) => one.seconds[one.chosen]!)} s, one by one ${total((one) => one.seconds[0]!)} s, at once ${total(atOnce)} s, ` +
-    `always the best of those tried ${total(best)} s`,
+  `${cases.length} cases on ${tf.getBackend()}: one by one ${total("one by one")} s, at once ${total("at once")} s, ` +
+    `chosen ${total("chosen")} s`,
 );
+if (values.gradients) {
+  const losses = cases.map(loss).sort((a, b) => a - b);
+  const percent = (part: number): string => (100 * losses[Math.floor(part * losses.length)]!).toFixed(1);
+  console.log(`the choice for gradients loses ${percent(0.5)} % (median), ${percent(0.9)} % (90 of 100)`);
+}

@@ -1,6 +1,6 @@
 import * as tf from "@tensorflow/tfjs";
 import type { Activation } from "./config.ts";
-import { activate } from "./ops/activate.ts";
+import { activate, onTensors } from "./ops/activate.ts";
 import { gatedLinear } from "./ops/gatedLinear.ts";
 import { product } from "./ops/product.ts";
 
@@ -39,7 +39,7 @@ export function dense(x: tf.Tensor2D, { activation, gate, up, down }: DenseWeigh
     const pre = taps.tap("mlp.hook_pre", project(x, gate ?? up)); // [rows, d_ff]
     const neurons =
       gate === null
-        ? (activate(pre, activation) as tf.Tensor2D)
+        ? (activate<tf.Tensor>(pre, activation, onTensors) as tf.Tensor2D)
         : gatedLinear(pre, taps.tap("mlp.hook_pre_linear", project(x, up)), activation);
     return project(taps.tap("mlp.hook_post", neurons), down); // [rows, d_model]
   });

@@ -1,11 +1,20 @@
 import * as tf from "@tensorflow/tfjs";
 import type { Activation } from "./config.ts";
 import type { Dispatch } from "./dispatch.ts";
-import { gatedLinear } from "./ops/gatedLinear.ts";
 import type { BlockTaps } from "./taps.ts";
 
 /** The three matrices of an expert. */
 export type ExpertPart = "gate" | "up" | "down";
+
+/** Of all experts in one tensor each. */
+export interface ExpertStack {
+  /** [n_experts, d_ff, d_model] */
+  gate: tf.Tensor3D;
+  /** [n_experts, d_ff, d_model] */
+  up: tf.Tensor3D;
+  /** [n_experts, d_model, d_ff] */
+  down: tf.Tensor3D;
+}
 
 /** Rows of one or more experts that go through the same products. */
 export interface ExpertBlock {
@@ -15,6 +24,8 @@ export interface ExpertBlock {
   runs: readonly { expert: number; start: number; first: number; count: number }[];
   /** Each row times its expert's matrix, [rows, in] → [rows, out]. */
   product(x: tf.Tensor2D, part: ExpertPart): tf.Tensor2D;
+  /** What comes between an expert's products, row by row. */
+  neurons(gate: tf.Tensor2D, up: tf.Tensor2D): tf.Tensor2D;
 }
 
 /** What is done beside the products. */
@@ -46,7 +57,7 @@ export function runBlocks(
     blocks.map((block, b) => withBiases(block.product(values[b]!, part), block, settings.biases?.[part]));
   const gate = times(inputs, "gate");
   const up = times(inputs, "up");
-  const hidden = activate(gate, up, blocks, plan, settings, taps);
+  const hidden = neurons(gate, up, blocks, plan, taps);
   return tf.gather(tf.concat(times(hidden, "down")), tf.tensor1d(place, "int32"));
 }
 
@@ -83,19 +94,26 @@ function withBiases(x: tf.Tensor2D, { rows, runs }: ExpertBlock, biases: tf.Tens
   return x.add(tf.gather(biases, tf.tensor1d(experts, "int32")));
 }
 
+const ROW_HOOKS = ["hook_pre", "hook_pre_linear", "hook_post"] as const;
+
+/** Whether anybody looks inside of an expert. */
+export function watchesExperts({ counts }: Dispatch, taps: BlockTaps): boolean {
+  const hooks = ["hook_token_index", ...ROW_HOOKS] as const;
+  return hooks.some((hook) => counts.some((_, e) => taps.wants(`mlp.experts.${e}.${hook}`)));
+}
+
 /** The neurons of all experts: act(gate) ⊙ up, shown to the hooks inside each. */
-function activate(
+function neurons(
   gate: readonly tf.Tensor2D[],
   up: readonly tf.Tensor2D[],
   blocks: readonly ExpertBlock[],
   plan: Dispatch,
-  { activation, gluLimit }: ExpertSettings,
   taps: BlockTaps,
 ): tf.Tensor2D[] {
   tapTokens(plan, taps);
   const pre = tapRows("hook_pre", gate, blocks, plan, taps);
   const linear = tapRows("hook_pre_linear", up, blocks, plan, taps);
-  const post = pre.map((rows, b) => gatedLinear(rows, linear[b]!, activation, gluLimit));
+  const post = blocks.map((block, b) => block.neurons(pre[b]!, linear[b]!));
   return tapRows("hook_post", post, blocks, plan, taps);
 }
 
@@ -117,7 +135,7 @@ function tapTokens({ counts, starts, order, topK }: Dispatch, taps: BlockTaps): 
  * An idle expert's hook sees a tensor of no rows: nothing was computed, which is not the same as zeros.
  */
 function tapRows(
-  hook: "hook_pre" | "hook_pre_linear" | "hook_post",
+  hook: (typeof ROW_HOOKS)[number],
   values: readonly tf.Tensor2D[],
   blocks: readonly ExpertBlock[],
   { counts }: Dispatch,

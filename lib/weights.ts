@@ -184,10 +184,7 @@ export function assembleWeights(
         dFf,
         gluLimit: mlp.gluLimit,
         biases: mlp.bias === true ? { gate: bias(gate), up: bias(up), down: bias(down) } : undefined,
-        stacked: params.has(gate) ? three<tf.Tensor3D>(param) : null,
-        get trained() {
-          return streaming === undefined && params.get(gate) instanceof tf.Variable;
-        },
+        stacked: streaming === undefined && params.has(gate) ? three<tf.Tensor3D>(param) : null,
         one: (e) => three((name) => expert(name, e)),
         expect: (busy) => streaming?.expectExperts(l, busy),
       },

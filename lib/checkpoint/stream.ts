@@ -3,7 +3,6 @@ import type { ModelConfig } from "../config.ts";
 import { CheckpointError, ConfigError } from "../errors.ts";
 import type { WeightRecipe } from "../families/family.ts";
 import { paramShapes } from "../params.ts";
-import { MOST_BATCHED_BYTES } from "../rowsTogether.ts";
 import { assembleWeights, type Weights } from "../weights.ts";
 import type { Checkpoint, Span } from "./checkpoint.ts";
 import { Placing } from "./placing.ts";
@@ -40,10 +39,6 @@ export class StreamedWeights {
   readonly #placing = new Placing();
   readonly #readAhead: ReadAhead;
   readonly #kept = new Map<string, tf.Tensor>();
-  /** Experts of each block that have tokens in this run. */
-  readonly #busy = new Map<number, readonly number[]>();
-  /** All experts of one part, of the block whose experts run: what one of them does by itself needs no second reading. */
-  #stack: { name: string; experts: tf.Tensor3D } | null = null;
   #room: number;
   /** Bytes of what every token needs and is not kept yet. */
   #reserved: number;
@@ -72,9 +67,7 @@ export class StreamedWeights {
     const shared = names.filter((name) => !isSmall(name) && !this.#isOfExperts(name) && name !== "embed.W_E");
     const units = names.filter((name) => !isSmall(name)).flatMap((name) => this.#unitsOf(name));
     const raw = Math.max(...units.flatMap((unit) => rangesOf(checkpoint, unit)).map(({ start, end }) => end - start));
-    const stacks = names.filter((name) => this.#isOfExperts(name)).map((name) => this.#bytesOf([name]));
-    const stacked = Math.max(0, ...stacks.filter((bytes) => bytes <= MOST_BATCHED_BYTES));
-    const needed = this.#bytesOf(small) + 8 * Math.max(...units.map(numbersOf)) + 2 * stacked + AHEAD * raw;
+    const needed = this.#bytesOf(small) + 8 * Math.max(...units.map(numbersOf)) + AHEAD * raw;
     if (!(budget >= needed))
       throw new ConfigError(`loadModel: memoryBudget must be at least ${needed} bytes for this model, got ${budget}`);
     this.#room = budget - needed;
@@ -106,7 +99,6 @@ export class StreamedWeights {
   async dispose(): Promise<void> {
     tf.dispose([...this.#kept.values()]);
     this.#kept.clear();
-    this.#dropStack();
     await this.#readAhead.close();
     await this.#checkpoint.close();
   }
@@ -152,8 +144,6 @@ export class StreamedWeights {
   }
 
   #expectExperts(layer: number, busy: readonly number[]): void {
-    this.#busy.set(layer, busy);
-    this.#dropStack();
     const names = EXPERT_PARTS.map((part) => `blocks.${layer}.mlp.${part}`);
     const experts = names.flatMap((name) => busy.map((e) => this.#expert(name, e)));
     this.#expect([...experts, ...this.#following(names.at(-1)!)]);
@@ -196,45 +186,24 @@ export class StreamedWeights {
       throw new ConfigError(
         `weights: ${name} must be in memory as a whole, got a streamed model; load it without memoryBudget`,
       );
-    if (!this.#isOfExperts(name)) return this.#read(this.#whole(name), shape);
-    this.#dropStack();
-    const experts = tf.tidy(() => {
-      const busy = this.#busy.get(blockOf(name)!);
-      const none = tf.zeros(shape.slice(1));
-      const matrices = Array.from({ length: shape[0]! }, (_, e) =>
-        busy?.includes(e) === false ? none : this.#read(this.#expert(name, e), shape.slice(1), true),
-      );
-      return tf.keep(tf.stack(matrices) as tf.Tensor3D);
-    });
-    this.#stack = { name, experts };
-    return experts;
+    return this.#read(this.#whole(name), shape);
   }
 
   /** One expert's matrix. */
   #one(name: string, e: number): tf.Tensor2D {
-    const shape = this.#shapes.get(name)!.slice(1) as [number, number];
-    if (this.#stack?.name !== name) return this.#read(this.#expert(name, e), shape) as tf.Tensor2D;
-    return this.#stack.experts.slice([e, 0, 0], [1, -1, -1]).reshape(shape);
-  }
-
-  #dropStack(): void {
-    this.#stack?.experts.dispose();
-    this.#stack = null;
+    return this.#read(this.#expert(name, e), this.#shapes.get(name)!.slice(1)) as tf.Tensor2D;
   }
 
   /**
    * A unit that is kept, or is from here on where there is room, or else goes with the caller's tidy.
-   * @param lasting whether it is to last beyond the next reading
    */
-  #read(unit: Unit, shape: readonly number[], lasting = false): tf.Tensor {
+  #read(unit: Unit, shape: readonly number[]): tf.Tensor {
     const kept = this.#kept.get(unit.key);
     if (kept !== undefined) return kept;
     this.#load(unit);
     const bytes = 4 * tf.util.sizeFromShape([...shape]);
     const shared = !EXPERT_PARTS.some((part) => unit.key.includes(`.mlp.${part}.`));
-    if (bytes > this.#room - (shared ? 0 : this.#reserved)) {
-      return lasting ? this.#placing.copy(shape) : this.#placing.lend(shape);
-    }
+    if (bytes > this.#room - (shared ? 0 : this.#reserved)) return this.#placing.lend(shape);
     this.#room -= bytes;
     if (shared) this.#reserved -= bytes;
     return this.#keep(unit.key, shape);

@@ -1,25 +1,48 @@
 import * as tf from "@tensorflow/tfjs";
 import type { Activation } from "../config.ts";
 
+/** What activations are made of: operations on tensors, or nodes of a graph. */
+export interface Arithmetic<V> {
+  plus(a: V, b: V | number): V;
+  times(a: V, b: V | number): V;
+  erf(x: V): V;
+  sigmoid(x: V): V;
+  silu(x: V): V;
+  tanh(x: V): V;
+  /** x, or the limit where x is more. */
+  atMost(x: V, limit: number): V;
+  /** x, cut at ±limit. */
+  within(x: V, limit: number): V;
+}
+
 /** What the neurons of an MLP go through, value by value. */
-export function activate(x: tf.Tensor, activation: Activation): tf.Tensor {
+export function activate<V>(x: V, activation: Activation, on: Arithmetic<V>): V {
   switch (activation) {
     case "silu":
-      return silu(x);
+      return on.silu(x);
     case "gelu":
-      return x.mul(0.5).mul(x.mul(Math.SQRT1_2).erf().add(1));
+      return on.times(on.times(x, 0.5), on.plus(on.erf(on.times(x, Math.SQRT1_2)), 1));
     case "geluSigmoid": // Hendrycks and Gimpel 2016, arXiv:1606.08415, section 2, as the next one
-      return x.mul(x.mul(1.702).sigmoid());
-    case "geluTanh": // Hendrycks and Gimpel 2016, arXiv:1606.08415, section 2
-      return x.mul(0.5).mul(
-        x
-          .add(x.pow(3).mul(0.044715))
-          .mul(Math.sqrt(2 / Math.PI))
-          .tanh()
-          .add(1),
-      );
+      return on.times(x, on.sigmoid(on.times(x, 1.702)));
+    case "geluTanh": {
+      const cubed = on.times(on.times(x, x), x);
+      const bent = on.times(on.plus(x, on.times(cubed, 0.044715)), Math.sqrt(2 / Math.PI));
+      return on.times(on.times(x, 0.5), on.plus(on.tanh(bent), 1));
+    }
   }
 }
+
+/** On tensors, with gradients. */
+export const onTensors: Arithmetic<tf.Tensor> = {
+  plus: (a, b) => tf.add(a, b),
+  times: (a, b) => tf.mul(a, b),
+  erf: (x) => tf.erf(x),
+  sigmoid: (x) => tf.sigmoid(x),
+  silu,
+  tanh: (x) => tf.tanh(x),
+  atMost: (x, limit) => tf.minimum(x, limit),
+  within: (x, limit) => tf.clipByValue(x, -limit, limit),
+};
 
 /**
  * x · sigmoid(x), and its gradient (1 + x − y) · sigmoid(x), y being the value.

@@ -1,6 +1,6 @@
 import * as tf from "@tensorflow/tfjs";
 import type { Activation } from "../config.ts";
-import { activate } from "./activate.ts";
+import { type Arithmetic, activate, onTensors } from "./activate.ts";
 
 /**
  * The gated activation of an expert: act(gate) ⊙ up. With silu it is SwiGLU, with GELU it is GEGLU.
@@ -8,9 +8,16 @@ import { activate } from "./activate.ts";
  * @see Shazeer 2020, arXiv:2002.05202, eq. 6
  */
 export function gatedLinear<T extends tf.Tensor>(gate: T, up: T, activation: Activation, limit?: number): T {
-  return tf.tidy(() => {
-    if (limit === undefined) return activate(gate, activation).mul<T>(up);
-    const raised = up.clipByValue(-limit, limit).add(1);
-    return activate(gate.minimum(limit), activation).mul<T>(raised);
-  });
+  return tf.tidy(() => gated<tf.Tensor>(gate, up, { activation, limit }, onTensors) as T);
+}
+
+/** As {@link gatedLinear}, of whatever there is arithmetic for. */
+export function gated<V>(
+  gate: V,
+  up: V,
+  { activation, limit }: { activation: Activation; limit?: number | undefined },
+  on: Arithmetic<V>,
+): V {
+  if (limit === undefined) return on.times(activate(gate, activation, on), up);
+  return on.times(activate(on.atMost(gate, limit), activation, on), on.plus(on.within(up, limit), 1));
 }

@@ -1,9 +1,10 @@
 import * as tf from "@tensorflow/tfjs";
 import { beforeAll, describe, expect, test } from "vitest";
 import { type BackendName, useBackend } from "../../lib/backend.ts";
-import type { ModelConfig } from "../../lib/config.ts";
+import type { Activation, ModelConfig } from "../../lib/config.ts";
 import { type Dispatch, dispatch } from "../../lib/dispatch.ts";
-import { type ExpertStack, type ExpertWeights, expertsBatched, expertsLooped, runExperts } from "../../lib/experts.ts";
+import type { ExpertStack } from "../../lib/expertBlocks.ts";
+import { type ExpertWeights, expertsBatched, expertsLooped, runExperts } from "../../lib/experts.ts";
 import type { HookFn, Hooks } from "../../lib/hooks.ts";
 import { BlockTaps, Taps } from "../../lib/taps.ts";
 import { relativeError, seeded, TINY } from "../helpers.ts";
@@ -127,9 +128,7 @@ describe.each(BACKENDS)("experts on %s", (backend) => {
   ][] = [
     ["one by one", (x, plan, weights, taps) => expertsLooped(x, plan, weights, taps)],
     ["all at once", (x, plan, weights, taps) => expertsBatched(x, plan, weights, taps)],
-    ["one row of each at once", (x, plan, weights, taps) => expertsBatched(x, plan, weights, taps, 1)],
-    ["two rows of each at once", (x, plan, weights, taps) => expertsBatched(x, plan, weights, taps, 2)],
-    ["as the loads say", runExperts],
+    ["as the backend does it best", runExperts],
     ["without stacks", (x, plan, weights, taps) => runExperts(x, plan, { ...weights, stacked: null }, taps)],
   ];
 
@@ -216,7 +215,7 @@ describe.each(BACKENDS)("experts on %s", (backend) => {
     );
   });
 
-  test("the weights' gradient is the same one by one and all at once, and zero for an idle expert", () => {
+  test("the weights' gradient is the same in each form, and zero for an idle expert", () => {
     const [, indices, topK, nExperts] = CASES[1]!;
     tf.tidy(() => {
       const x = randomTensor([4, D_MODEL], 6) as tf.Tensor2D;
@@ -234,14 +233,71 @@ describe.each(BACKENDS)("experts on %s", (backend) => {
         return { activation: "silu", dFf: D_FF, stacked: stack, one: (e) => oneOf(stack, e) };
       };
       const looped = gradients((gate, up, down) => expertsLooped(x, plan, of({ gate, up, down }), taps));
-      const batched = [1, 4].map((together) =>
-        gradients((gate, up, down) => expertsBatched(x, plan, of({ gate, up, down }), taps, together)),
+      const others = [expertsBatched, runExperts].map((run) =>
+        gradients((gate, up, down) => run(x, plan, of({ gate, up, down }), taps)),
       );
-      for (const [i, gradient] of batched.flatMap((all) => [...all.entries()])) {
+      for (const [i, gradient] of others.flatMap((all) => [...all.entries()])) {
         expect(relativeError(gradient.dataSync(), looped[i]!.dataSync())).toBeLessThan(1e-5);
         expect(gradient.slice([1, 0, 0], [1, -1, -1]).abs().max().dataSync()[0]).toBe(0);
         expect(gradient.slice([2, 0, 0], [1, -1, -1]).abs().max().dataSync()[0]).toBeGreaterThan(0);
       }
+    });
+  });
+});
+
+describe("experts in one graph", () => {
+  beforeAll(async () => {
+    await useBackend("tensorflow");
+  });
+
+  const [, indices, topK, nExperts] = CASES[1]!;
+  const biases = (dFf: number): ExpertWeights["biases"] => ({
+    gate: randomTensor([nExperts, dFf], 21) as tf.Tensor2D,
+    up: randomTensor([nExperts, dFf], 22) as tf.Tensor2D,
+    down: randomTensor([nExperts, D_MODEL], 23) as tf.Tensor2D,
+  });
+  const SETTINGS: [string, (dFf: number) => Partial<ExpertWeights>][] = [
+    ...(["silu", "gelu", "geluTanh", "geluSigmoid"] satisfies Activation[]).map(
+      (activation): [string, () => Partial<ExpertWeights>] => [activation, () => ({ activation })],
+    ),
+    ["biases", (dFf) => ({ biases: biases(dFf) })],
+    ["biases and a limit", (dFf) => ({ activation: "geluSigmoid", gluLimit: 0.3, biases: biases(dFf) })],
+  ];
+
+  // Widths that are no multiple of what a processor computes at once, and one that is.
+  test.each(SETTINGS.flatMap(([name, settings]) => [5, 8].map((dFf) => [name, dFf, settings(dFf)] as const)))(
+    "compute the bits that experts one by one do, watched and not: %s, %i neurons",
+    (_, dFf, settings) => {
+      tf.tidy(() => {
+        const plan = dispatch(indices, topK, nExperts);
+        const x = randomTensor([indices.length / topK, D_MODEL], 6).mul<tf.Tensor2D>(3);
+        const weights = { ...weightsOf(nExperts, dFf), ...settings };
+        const plain = tapsOf(x.shape[0], nExperts, topK, {}, dFf);
+        const oneByOne = expertsLooped(x, plan, weights, plain).dataSync();
+        expect(runExperts(x, plan, weights, plain).dataSync()).toEqual(oneByOne);
+        for (const hook of ["hook_token_index", "hook_pre", "hook_pre_linear", "hook_post"]) {
+          const seen: number[] = [];
+          const look: HookFn = (value) => void seen.push(value.shape[0]);
+          const hooks: Hooks = { [`blocks.0.mlp.experts.0.${hook}`]: look };
+          expect(runExperts(x, plan, weights, tapsOf(x.shape[0], nExperts, topK, hooks, dFf)).dataSync()).toEqual(
+            oneByOne,
+          );
+          expect(seen, hook).toEqual([2]);
+        }
+      });
+    },
+  );
+
+  test("leave no tensor behind", () => {
+    tf.tidy(() => {
+      const plan = dispatch(indices, topK, nExperts);
+      const x = randomTensor([indices.length / topK, D_MODEL], 6) as tf.Tensor2D;
+      const weights = weightsOf(nExperts);
+      const taps = tapsOf(x.shape[0], nExperts, topK);
+      runExperts(x, plan, weights, taps).dispose();
+      const before = tf.memory().numTensors;
+      runExperts(x, plan, weights, taps).dispose();
+      expect(tf.memory().numTensors).toBe(before);
     });
   });
 });

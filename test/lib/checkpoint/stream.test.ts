@@ -10,7 +10,6 @@ import { dispatch } from "../../../lib/dispatch.ts";
 import { ConfigError } from "../../../lib/errors.ts";
 import { generate } from "../../../lib/generate.ts";
 import type { MoeModel } from "../../../lib/model.ts";
-import { rowsTogether } from "../../../lib/rowsTogether.ts";
 import { randomModel, TINY, TINY_DENSE } from "../../helpers.ts";
 
 const GOLDEN = join(import.meta.dirname, "../../golden");
@@ -124,7 +123,7 @@ describe("a streamed model", () => {
     streamed.dispose();
   });
 
-  test("reads experts once that are batched in part, and computes the bits of the model in memory", async () => {
+  test("reads experts of uneven loads once, and computes the bits of the model in memory", async () => {
     const folder = join(dir, "uneven");
     const mlp = { ...TINY.mlp, nExperts: 16, dFf: 512 };
     const model = randomModel({ ...TINY, nLayers: 1, nCtx: 160, dModel: 128, dHead: 32, mlp }, 5);
@@ -136,9 +135,7 @@ describe("a streamed model", () => {
     const values = everything(streamed, tokens, seen);
     const chosen = values.get("blocks.0.mlp.hook_expert_indices") as Int32Array;
     const { counts } = dispatch(chosen, 2, 16);
-    const together = rowsTogether(counts, 128 * 512, false);
-    expect(together).toBeGreaterThan(0);
-    expect(together).toBeLessThan(Math.max(...counts));
+    expect(Math.max(...counts)).toBeGreaterThan(100);
     const shared = ["attn.W_QKV", "attn.W_O"].map((name) => `blocks.0.${name}`);
     const numbers = [...shared, "unembed.W_U"].reduce((sum, name) => sum + model.params.get(name)!.size, 160 * 128);
     const busy = counts.filter((rows) => rows > 0).length;

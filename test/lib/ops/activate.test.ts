@@ -1,13 +1,13 @@
 import * as tf from "@tensorflow/tfjs";
 import { beforeAll, describe, expect, test } from "vitest";
 import { type BackendName, useBackend } from "../../../lib/backend.ts";
-import { activate } from "../../../lib/ops/activate.ts";
+import { activate, onTensors } from "../../../lib/ops/activate.ts";
 import { relativeError } from "../../helpers.ts";
 
 const BACKENDS: BackendName[] = ["tensorflow", "wasm"];
 const POINTS = [-100, -20, -5, -1.2784645, -1, -1e-3, 0, 1e-3, 0.5, 1, 3, 20, 100];
 
-const silu = (x: tf.Tensor): tf.Tensor => activate(x, "silu");
+const silu = (x: tf.Tensor): tf.Tensor => activate(x, "silu", onTensors);
 
 /** In double precision. */
 const exact = (x: number): number => x / (1 + Math.exp(-x));
