@@ -3,6 +3,7 @@ import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import * as tf from "@tensorflow/tfjs";
+import { ConfigError } from "./errors.ts";
 
 /** A value in a graph: the name of the node that makes it, and which of its outputs it is where it has several. */
 export type GraphValue = string & { readonly ofGraph: unique symbol };
@@ -100,8 +101,7 @@ export class TensorflowGraph {
    * @throws Error with TensorFlow's own words, for an operation that it does not know or that is given what it does not take
    */
   load(outputs: readonly GraphValue[]): LoadedGraph {
-    // tfjs-node takes graphs from files alone.
-    const folder = mkdtempSync(join(tmpdir(), "moescope-graph-"));
+    const folder = temporaryFolder();
     try {
       writeFileSync(join(folder, "saved_model.pb"), this.#saved());
       const id = this.#backend.loadSavedModelMetaGraph(folder, TAG);
@@ -142,5 +142,20 @@ export class TensorflowGraph {
     const info = this.#message("MetaGraphDef.MetaInfoDef", { TagsList: [TAG] });
     const meta = this.#message("MetaGraphDef", { MetaInfoDef: info, GraphDef: graph });
     return this.#message("SavedModel", { SavedModelSchemaVersion: 1, MetaGraphsList: [meta] }).serializeBinary();
+  }
+}
+
+/** For the file of a graph: tfjs-node takes graphs from files alone. */
+function temporaryFolder(): string {
+  try {
+    return mkdtempSync(join(tmpdir(), "moescope-graph-"));
+  } catch (cause) {
+    const why = (cause as Error).message;
+    throw new ConfigError(
+      `backend: tensorflow needs a folder for temporary files that can be written to, got "${why}"`,
+      {
+        cause,
+      },
+    );
   }
 }
