@@ -1,11 +1,12 @@
 import * as tf from "@tensorflow/tfjs";
 import { attend, type KvCache, type Positions, positionsOf } from "./attend.ts";
 import type { ModelConfig } from "./config.ts";
-import type { Hooks } from "./hooks.ts";
+import { type BlockHook, HOOKS, type Hooks } from "./hooks.ts";
 import { mlp } from "./mlp.ts";
 import { layerNorm } from "./ops/layerNorm.ts";
 import { rmsNorm } from "./ops/rmsNorm.ts";
-import { BlockTaps, Taps } from "./taps.ts";
+import type { Replays } from "./replays.ts";
+import { BlockTaps, Taps, ValuesAside } from "./taps.ts";
 import { checkTokens, type Tokens } from "./tokens.ts";
 import type { BlockWeights, NormWeights, Weights } from "./weights.ts";
 
@@ -17,6 +18,8 @@ export interface Run {
   /** Keys and values to attend to before this run's own; grown by it. */
   kvCache?: KvCache;
   taps: Taps;
+  /** What ran before and can run again; absent: nothing is to be remembered. */
+  replays?: Replays<BlockHook[]>;
 }
 
 /**
@@ -105,19 +108,76 @@ function block(
   return tf.tidy(() => {
     const { config } = run;
     const x = taps.tap("hook_resid_pre", residPre);
-    const attnOut = tf.tidy(() => {
-      const ln1 = norm(x, weights.ln1, config, tapOrNull(taps, "ln1.hook_scale"));
-      const attended = attend(taps.tap("ln1.hook_normalized", ln1), weights, run, taps, positions);
-      return taps.tap("hook_attn_out", asAdded(attended, weights.ln1Post, config));
-    });
-    const mid = taps.tap("hook_resid_mid", x.add<tf.Tensor2D>(attnOut));
-    const mlpOut = tf.tidy(() => {
-      const ln2 = norm(mid, weights.ln2, config, tapOrNull(taps, "ln2.hook_scale"));
-      const mixed = mlp(taps.tap("ln2.hook_normalized", ln2), weights.mlp, taps);
-      return taps.tap("hook_mlp_out", asAdded(mixed, weights.ln2Post, config));
-    });
+    const [mid, read] = tf.tidy(() =>
+      isReplayed(run, taps)
+        ? replayedAttention(x, weights, run, taps, positions)
+        : throughAttention(x, weights, run, taps, positions),
+    );
+    const mlpOut = tf.tidy(() =>
+      taps.tap("hook_mlp_out", asAdded(mlp(read, weights.mlp, taps), weights.ln2Post, config)),
+    );
     return taps.tap("hook_resid_post", mid.add<tf.Tensor2D>(mlpOut));
   });
+}
+
+/** The residual stream between attention and MLP, and what the MLP reads: both [rows, d_model]. */
+type Middle = [mid: tf.Tensor2D, read: tf.Tensor2D];
+
+function throughAttention(
+  x: tf.Tensor2D,
+  weights: BlockWeights,
+  run: Run,
+  taps: BlockTaps,
+  positions: Positions,
+): Middle {
+  const { config } = run;
+  const attnOut = tf.tidy(() => {
+    const ln1 = norm(x, weights.ln1, config, tapOrNull(taps, "ln1.hook_scale"));
+    const attended = attend(taps.tap("ln1.hook_normalized", ln1), weights, run, taps, positions);
+    return taps.tap("hook_attn_out", asAdded(attended, weights.ln1Post, config));
+  });
+  const mid = taps.tap("hook_resid_mid", x.add<tf.Tensor2D>(attnOut));
+  const ln2 = norm(mid, weights.ln2, config, tapOrNull(taps, "ln2.hook_scale"));
+  return [mid, taps.tap("ln2.hook_normalized", ln2)];
+}
+
+/** The hooks that {@link throughAttention} shows values to. */
+const UP_TO_MLP = Object.keys(HOOKS)
+  .map((pattern) => pattern.replace("blocks.{l}.", ""))
+  .filter((hook) => /^(ln[12]|attn)\.|^hook_(attn_out|resid_mid)$/.test(hook)) as BlockHook[];
+
+/** Graphs run all queries' blocks side by side: with more scores than this (256 MB), they go one after the other instead. */
+const MOST_REPLAYED_SCORES = 1 << 26;
+
+/** Whether the way up to the MLP may run as it ran before: nobody changes a value, and nothing but what it returns remains. */
+function isReplayed({ config, batch, pos, kvCache, replays }: Run, taps: BlockTaps): boolean {
+  if (replays === undefined || kvCache !== undefined) return false;
+  return batch * config.nHeads * pos ** 2 <= MOST_REPLAYED_SCORES && !UP_TO_MLP.some((hook) => taps.calls(hook));
+}
+
+function replayedAttention(
+  x: tf.Tensor2D,
+  weights: BlockWeights,
+  run: Run,
+  taps: BlockTaps,
+  positions: Positions,
+): Middle {
+  const { rotation, causal, windowed } = positions;
+  const masks = [...causal, ...(windowed ?? [])].flatMap(({ mask }) => mask ?? []);
+  const inputs = [x, ...(rotation === null ? [] : [rotation.cos, rotation.sin]), ...masks];
+  const wanted = UP_TO_MLP.filter((hook) => taps.wants(hook));
+  const { outputs, note } = run.replays!.run([taps.layer, run.batch, ...wanted].join(), inputs, () => {
+    const aside = new ValuesAside(run.taps, taps.layer);
+    const [mid, read] = throughAttention(x, weights, run, aside, positions);
+    return {
+      outputs: [mid, read, ...aside.values.map(([, value]) => value)],
+      note: aside.values.map(([hook]) => hook),
+    };
+  });
+  const [mid, read, ...values] = outputs as [tf.Tensor2D, tf.Tensor2D, ...tf.Tensor[]];
+  for (const [i, hook] of note.entries()) taps.tap(hook, values[i]!);
+  tf.dispose(values);
+  return [mid, read];
 }
 
 function norm(

@@ -6,8 +6,9 @@ import { checkConfig, type ModelConfig } from "./config.ts";
 import { type Decoder, decoderOf, plainDecoder } from "./decoder.ts";
 import { ConfigError } from "./errors.ts";
 import { blocks, nextLogits, residual, unembed } from "./forward.ts";
-import { type HookName, type Hooks, hookNames, matchHooks } from "./hooks.ts";
+import { type BlockHook, type HookName, type Hooks, hookNames, matchHooks } from "./hooks.ts";
 import { checkParams, paramShapes } from "./params.ts";
+import { Replays } from "./replays.ts";
 import { type Kept, Taps } from "./taps.ts";
 import { checkTokens, type Tokens } from "./tokens.ts";
 import { assembleWeights, type Weights } from "./weights.ts";
@@ -43,6 +44,8 @@ export class MoeModel {
   readonly streamed: StreamedModelWeights | null;
   readonly #params: ReadonlyMap<string, tf.Tensor>;
   readonly #experts = new Map<string, tf.Tensor[]>();
+  /** What blocks did before; nothing where weights come and go. */
+  readonly #replays: { replays?: Replays<BlockHook[]> };
   #decoder: Promise<Decoder> | null = null;
 
   /**
@@ -54,6 +57,7 @@ export class MoeModel {
     this.config = checkConfig(config);
     this.streamed = "weights" in source ? source : null;
     this.#params = "weights" in source ? new Map() : source;
+    this.#replays = this.streamed === null ? { replays: new Replays(() => this.#params.values()) } : {};
     if ("weights" in source) {
       this.weights = source.weights;
       return;
@@ -139,7 +143,7 @@ export class MoeModel {
       throw new RangeError(`runFrom: a hook must stand at block ${layer} or later, got ${missed}`);
     return tf.tidy(() => {
       const x = residPre.reshape<tf.Tensor2D>([batch * pos, config.dModel]);
-      const out = blocks(x, weights, { config, batch, pos, taps }, layer, config.nLayers);
+      const out = blocks(x, weights, { config, batch, pos, taps, ...this.#replays }, layer, config.nLayers);
       return unembed(out, weights, config, taps).reshape<tf.Tensor3D>([batch, pos, -1]);
     });
   }
@@ -162,6 +166,7 @@ export class MoeModel {
   /** Lets go of the weights. */
   dispose(): void {
     void this.streamed?.dispose();
+    this.#replays.replays?.dispose();
     tf.dispose([...this.#params.values(), ...this.#experts.values()].flat());
     this.#experts.clear();
     void this.#decoder?.then(
@@ -175,7 +180,7 @@ export class MoeModel {
     const nBlocks = blocksToRun(stopAtLayer, this.config.nLayers);
     const taps = new Taps(this.config, hooks, { batch, pos, past: 0 }, kept);
     return tf.tidy(() => {
-      const run = { config: this.config, batch, pos, taps };
+      const run = { config: this.config, batch, pos, taps, ...this.#replays };
       const x = residual(tf.tensor1d(ids, "int32"), this.weights, run, nBlocks);
       const out = stopAtLayer === undefined ? unembed(x, this.weights, this.config, taps) : x;
       return out.reshape<tf.Tensor3D>([batch, pos, -1]);

@@ -1,4 +1,4 @@
-import type { Tensor } from "@tensorflow/tfjs";
+import { keep, type Tensor } from "@tensorflow/tfjs";
 import { type Axis, checkShape, type Shape } from "./axes.ts";
 import type { ActivationCache } from "./cache.ts";
 import type { ModelConfig } from "./config.ts";
@@ -59,6 +59,11 @@ export class HookRun<Name extends string> {
   /** Whether anybody listens to this hook. */
   wants(name: Name): boolean {
     return this.#hooks.has(name) || this.#kept?.names.has(name) === true;
+  }
+
+  /** Whether functions listen, which may replace the value; what is only kept needs none. */
+  calls(name: Name): boolean {
+    return this.#hooks.has(name);
   }
 
   /**
@@ -125,8 +130,22 @@ export class BlockTaps {
     return this.#taps.wants(hookName(this.layer, hook));
   }
 
+  calls(hook: BlockHook): boolean {
+    return this.#taps.calls(hookName(this.layer, hook));
+  }
+
   tap<T extends Tensor>(hook: BlockHook, value: T): T {
     return this.#taps.tap(hookName(this.layer, hook), value);
+  }
+}
+
+/** Sets values aside instead of showing them; they are the caller's to show, and to dispose. */
+export class ValuesAside extends BlockTaps {
+  readonly values: [BlockHook, Tensor][] = [];
+
+  override tap<T extends Tensor>(hook: BlockHook, value: T): T {
+    if (this.wants(hook)) this.values.push([hook, keep(value.clone())]);
+    return value;
   }
 }
 

@@ -10,19 +10,22 @@ export type GraphValue = string & { readonly ofGraph: unique symbol };
 
 export type GraphType = "float32" | "int32";
 
-/** A type, a number, a switch or a tensor of one number, as TensorFlow's definition of an operation names them. */
-export type GraphAttributes = Readonly<Record<string, GraphType | number | boolean | { int32: number }>>;
+/** A type (by name, or TensorFlow's number of it), a number, a switch, a word, or a tensor of one number. */
+export type GraphAttribute = GraphType | number | boolean | { type: number } | { text: string } | { int32: number };
+
+/** As TensorFlow's definition of an operation names them. */
+export type GraphAttributes = Readonly<Record<string, GraphAttribute>>;
 
 /** Runs a graph: a tensor for each input, in their order; one for each output comes back. */
-export type LoadedGraph = (inputs: readonly tf.Tensor[]) => tf.Tensor[];
+export type LoadedGraph = (inputs: readonly tf.TensorInfo[]) => tf.Tensor[];
 
 /** What this uses of tfjs-node's backend, whose own type is not exported. */
 interface Backend {
-  getDTypeInteger(dtype: GraphType): number;
+  getDTypeInteger(dtype: tf.DataType): number;
   loadSavedModelMetaGraph(folder: string, tags: string): number;
   runSavedModel(
     id: number,
-    inputs: readonly tf.Tensor[],
+    inputs: readonly tf.TensorInfo[],
     names: readonly { name: string }[],
     outputs: readonly string[],
   ): tf.Tensor[];
@@ -57,8 +60,8 @@ export class TensorflowGraph {
   readonly #numbers = new Map<number, GraphValue>();
 
   /** A tensor that a run is given; runs take them in the order in which they were declared. */
-  input(dtype: GraphType = "float32"): GraphValue {
-    const value = this.node("Placeholder", [], { dtype });
+  input(dtype: tf.DataType = "float32"): GraphValue {
+    const value = this.node("Placeholder", [], { dtype: { type: this.#backend.getDTypeInteger(dtype) } });
     this.#inputs.push(value);
     return value;
   }
@@ -97,7 +100,7 @@ export class TensorflowGraph {
 
   /**
    * Hands the graph to TensorFlow, which keeps it as long as the process lives.
-   * @param outputs what a run returns: first outputs of their nodes
+   * @param outputs what a run returns
    * @throws Error with TensorFlow's own words, for an operation that it does not know or that is given what it does not take
    */
   load(outputs: readonly GraphValue[]): LoadedGraph {
@@ -107,7 +110,7 @@ export class TensorflowGraph {
       const id = this.#backend.loadSavedModelMetaGraph(folder, TAG);
       const numbers = [...this.#numbers.keys()];
       const names = [...this.#inputs, ...this.#numbers.values()].map((name) => ({ name }));
-      const run = (inputs: readonly tf.Tensor[]): tf.Tensor[] =>
+      const run = (inputs: readonly tf.TensorInfo[]): tf.Tensor[] =>
         this.#backend.runSavedModel(id, [...inputs, ...numbers.map((value) => tf.scalar(value))], names, outputs);
       return (inputs) => tf.tidy(() => run(inputs));
     } finally {
@@ -124,10 +127,12 @@ export class TensorflowGraph {
     return message;
   }
 
-  #attribute(value: GraphAttributes[string]): Message {
+  #attribute(value: GraphAttribute): Message {
     if (typeof value === "string") return this.#message("AttrValue", { Type: this.#backend.getDTypeInteger(value) });
     if (typeof value === "number") return this.#message("AttrValue", { I: value });
     if (typeof value === "boolean") return this.#message("AttrValue", { B: value });
+    if ("type" in value) return this.#message("AttrValue", { Type: value.type });
+    if ("text" in value) return this.#message("AttrValue", { S: new TextEncoder().encode(value.text) });
     const tensor = this.#message("Tensor", {
       Dtype: this.#backend.getDTypeInteger("int32"),
       TensorShape: this.#message("TensorShape", {}),
