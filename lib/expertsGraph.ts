@@ -113,8 +113,9 @@ function neuronsGraph(graph: TensorflowGraph, nExperts: number, settings: Expert
 
 const FLOAT: GraphAttributes = { T: "float32" };
 
+/** By the operation that tfjs-node makes of every product: another one might round otherwise. */
 function times(graph: TensorflowGraph, rows: GraphValue, matrix: GraphValue): GraphValue {
-  return graph.node("MatMul", [rows, matrix], { ...FLOAT, transpose_b: true });
+  return graph.node("BatchMatMulV2", [rows, matrix], { ...FLOAT, adj_y: true });
 }
 
 function split(
