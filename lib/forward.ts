@@ -18,8 +18,8 @@ export interface Run {
   /** Keys and values to attend to before this run's own; grown by it. */
   kvCache?: KvCache;
   taps: Taps;
-  /** What ran before and can run again; absent: nothing is to be remembered. */
-  replays?: Replays<BlockHook[]>;
+  /** What ran before and can run again; none: nothing is to be remembered. */
+  replays?: Replays<BlockHook[]> | null;
 }
 
 /**
@@ -108,11 +108,8 @@ function block(
   return tf.tidy(() => {
     const { config } = run;
     const x = taps.tap("hook_resid_pre", residPre);
-    const [mid, read] = tf.tidy(() =>
-      isReplayed(run, taps)
-        ? replayedAttention(x, weights, run, taps, positions)
-        : throughAttention(x, weights, run, taps, positions),
-    );
+    const through = (own: BlockTaps): Middle => throughAttention(x, weights, run, own, positions);
+    const [mid, read] = tf.tidy(() => replayed(through, [x, ...tensorsOf(positions)], run, taps) ?? through(taps));
     const mlpOut = tf.tidy(() =>
       taps.tap("hook_mlp_out", asAdded(mlp(read, weights.mlp, taps), weights.ln2Post, config)),
     );
@@ -149,28 +146,30 @@ const UP_TO_MLP = Object.keys(HOOKS)
 /** Graphs run all queries' blocks side by side: with more scores than this (256 MB), they go one after the other instead. */
 const MOST_REPLAYED_SCORES = 1 << 26;
 
-/** Whether the way up to the MLP may run as it ran before: nobody changes a value, and nothing but what it returns remains. */
-function isReplayed({ config, batch, pos, kvCache, replays }: Run, taps: BlockTaps): boolean {
-  if (replays === undefined || kvCache !== undefined) return false;
-  return batch * config.nHeads * pos ** 2 <= MOST_REPLAYED_SCORES && !UP_TO_MLP.some((hook) => taps.calls(hook));
+/** Tables and masks. */
+function tensorsOf({ rotation, causal, windowed }: Positions): tf.Tensor[] {
+  const masks = [...causal, ...(windowed ?? [])].flatMap(({ mask }) => mask ?? []);
+  return rotation === null ? masks : [rotation.cos, rotation.sin, ...masks];
 }
 
-function replayedAttention(
-  x: tf.Tensor2D,
-  weights: BlockWeights,
-  run: Run,
+/**
+ * The way up to the MLP as it ran before with inputs of these shapes; null where it may not: a hook changes a value, or more
+ * than what it returns is to remain.
+ */
+function replayed(
+  through: (taps: BlockTaps) => Middle,
+  inputs: readonly tf.Tensor[],
+  { config, batch, pos, kvCache, taps: all, replays }: Run,
   taps: BlockTaps,
-  positions: Positions,
-): Middle {
-  const { rotation, causal, windowed } = positions;
-  const masks = [...causal, ...(windowed ?? [])].flatMap(({ mask }) => mask ?? []);
-  const inputs = [x, ...(rotation === null ? [] : [rotation.cos, rotation.sin]), ...masks];
+): Middle | null {
+  if (!replays || kvCache !== undefined || batch * config.nHeads * pos ** 2 > MOST_REPLAYED_SCORES) return null;
+  if (UP_TO_MLP.some((hook) => taps.calls(hook))) return null;
   const wanted = UP_TO_MLP.filter((hook) => taps.wants(hook));
-  const { outputs, note } = run.replays!.run([taps.layer, run.batch, ...wanted].join(), inputs, () => {
-    const aside = new ValuesAside(run.taps, taps.layer);
-    const [mid, read] = throughAttention(x, weights, run, aside, positions);
+  const { outputs, note } = replays.run([taps.layer, batch, ...wanted].join(), inputs, () => {
+    const aside = new ValuesAside(all, taps.layer);
+    const middle = through(aside);
     return {
-      outputs: [mid, read, ...aside.values.map(([, value]) => value)],
+      outputs: [...middle, ...aside.values.map(([, value]) => value)],
       note: aside.values.map(([hook]) => hook),
     };
   });

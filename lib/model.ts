@@ -44,8 +44,8 @@ export class MoeModel {
   readonly streamed: StreamedModelWeights | null;
   readonly #params: ReadonlyMap<string, tf.Tensor>;
   readonly #experts = new Map<string, tf.Tensor[]>();
-  /** What blocks did before; nothing where weights come and go. */
-  readonly #replays: { replays?: Replays<BlockHook[]> };
+  /** What blocks did before; null where weights come and go. */
+  readonly #replays: Replays<BlockHook[]> | null;
   #decoder: Promise<Decoder> | null = null;
 
   /**
@@ -57,7 +57,7 @@ export class MoeModel {
     this.config = checkConfig(config);
     this.streamed = "weights" in source ? source : null;
     this.#params = "weights" in source ? new Map() : source;
-    this.#replays = this.streamed === null ? { replays: new Replays(() => this.#params.values()) } : {};
+    this.#replays = this.streamed === null ? new Replays(() => this.#params.values()) : null;
     if ("weights" in source) {
       this.weights = source.weights;
       return;
@@ -143,7 +143,7 @@ export class MoeModel {
       throw new RangeError(`runFrom: a hook must stand at block ${layer} or later, got ${missed}`);
     return tf.tidy(() => {
       const x = residPre.reshape<tf.Tensor2D>([batch * pos, config.dModel]);
-      const out = blocks(x, weights, { config, batch, pos, taps, ...this.#replays }, layer, config.nLayers);
+      const out = blocks(x, weights, { config, batch, pos, taps, replays: this.#replays }, layer, config.nLayers);
       return unembed(out, weights, config, taps).reshape<tf.Tensor3D>([batch, pos, -1]);
     });
   }
@@ -166,7 +166,7 @@ export class MoeModel {
   /** Lets go of the weights. */
   dispose(): void {
     void this.streamed?.dispose();
-    this.#replays.replays?.dispose();
+    this.#replays?.dispose();
     tf.dispose([...this.#params.values(), ...this.#experts.values()].flat());
     this.#experts.clear();
     void this.#decoder?.then(
@@ -180,7 +180,7 @@ export class MoeModel {
     const nBlocks = blocksToRun(stopAtLayer, this.config.nLayers);
     const taps = new Taps(this.config, hooks, { batch, pos, past: 0 }, kept);
     return tf.tidy(() => {
-      const run = { config: this.config, batch, pos, taps, ...this.#replays };
+      const run = { config: this.config, batch, pos, taps, replays: this.#replays };
       const x = residual(tf.tensor1d(ids, "int32"), this.weights, run, nBlocks);
       const out = stopAtLayer === undefined ? unembed(x, this.weights, this.config, taps) : x;
       return out.reshape<tf.Tensor3D>([batch, pos, -1]);

@@ -49,7 +49,7 @@ const PRODUCER = 1087;
 /**
  * A graph of operations that the `tensorflow` backend runs as one. Its nodes cost microseconds each, where single operations
  * cost 0.1 ms and more, and those that do not wait for each other run side by side. Shapes are open: one graph serves all
- * lengths of text. Before its first run TensorFlow takes about half a millisecond a node to prepare it.
+ * lengths of text. Before its first run TensorFlow takes 0.5 to 1.5 ms a node to prepare it.
  */
 export class TensorflowGraph {
   readonly #backend = tf.findBackend("tensorflow") as unknown as Backend;

@@ -194,9 +194,7 @@ export class StreamedWeights {
     return this.#read(this.#expert(name, e), this.#shapes.get(name)!.slice(1)) as tf.Tensor2D;
   }
 
-  /**
-   * A unit that is kept, or is from here on where there is room, or else goes with the caller's tidy.
-   */
+  /** A unit that is kept, or is from here on where there is room, or else goes with the caller's tidy. */
   #read(unit: Unit, shape: readonly number[]): tf.Tensor {
     const kept = this.#kept.get(unit.key);
     if (kept !== undefined) return kept;
